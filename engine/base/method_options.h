@@ -1,0 +1,80 @@
+// The method's numbers as options. Defaults are the paper's (OVDiff, ECCV 2024;
+// shared notes in method.md cite each); sizes that depend on the models come
+// from the bundle, never from here. Plain data: anybody may copy and change it.
+#ifndef OVDIFF_ENGINE_BASE_METHOD_OPTIONS_H_
+#define OVDIFF_ENGINE_BASE_METHOD_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ovdiff {
+
+enum class ClassKind : uint8_t { kThing = 0, kStuff = 1 };
+
+// Painting the support pictures. Every field is part of the generator
+// fingerprint except `batch_size`.
+struct GenerationOptions {
+  int num_pictures = 32;  // N, 1…256
+  int num_steps = 30;     // denoising steps, 1…1000
+  double guidance_scale = 8.0;  // s; guidance is on when s > 1
+  std::string prompt_template = "A good picture of a {}";  // {} is the class
+  std::string negative_prompt =
+      "text, low quality, blurry, cartoon, meme, low resolution, bad, poor, "
+      "faded";
+  uint64_t seed = 42;  // one CPU generator per class; picture i takes the i-th draw
+  std::string noise_dtype = "float32";  // or "float16" (the official run's)
+  // DPM-Solver++ end point, named as diffusers': "sigma_min" (the official
+  // run's) or "zero".
+  std::string final_sigmas_type = "sigma_min";
+  int batch_size = 8;  // pictures per denoising call; does not change results
+};
+
+// From support set to prototype set. Every field is part of the encoder
+// fingerprint.
+struct PrototypeOptions {
+  int num_parts = 32;           // K of K-means per side, 1…256
+  int kmeans_max_iterations = 300;
+  uint64_t kmeans_seed = 0;
+  int otsu_bins = 256;
+  // Attribution thresholds (0…1) where multi-Otsu has no answer (flat maps).
+  double fallback_background = 0.2;
+  double fallback_foreground = 0.5;
+  // A feature cell is inside a mask when at least this share of its area is.
+  double min_cell_coverage = 0.5;
+  uint64_t noise_seed = 43;  // forward noise of the diffusion features
+  std::vector<std::string> spaces;  // empty: all of the bundle's
+};
+
+struct PrefilterOptions {
+  bool enabled = true;
+  int max_classes = 10;  // eta, 1…12: subsets tried are 2^eta - 1
+};
+
+struct WindowOptions {
+  // Pixels after the short side became `short_side`; 0 or empty: the bundle's
+  // (448; 448 and 336; 224 for Stable Diffusion 1.5).
+  int short_side = 0;
+  std::vector<int> sizes;
+  int stride = 0;
+  bool whole_picture = true;
+};
+
+// Comparing a picture with prototypes.
+struct SegmentOptions {
+  std::vector<std::string> spaces;  // empty: all that the classes have
+  bool use_background = true;       // background prototypes
+  // Without background prototypes: the score that background has everywhere.
+  double background_threshold = 0.72;
+  // Prototype levels that take part.
+  bool use_class_level = true;
+  bool use_instance_level = true;
+  bool use_part_level = true;
+  PrefilterOptions prefilter;
+  WindowOptions windows;
+  uint64_t noise_seed = 43;  // forward noise of the diffusion features
+};
+
+}  // namespace ovdiff
+
+#endif  // OVDIFF_ENGINE_BASE_METHOD_OPTIONS_H_

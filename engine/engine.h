@@ -1,0 +1,179 @@
+// Engine: class prompts in, prototype sets out; pictures and prototype sets in,
+// label maps out. All that server/ knows of torch's side of the house; this
+// header includes no torch.
+#ifndef OVDIFF_ENGINE_ENGINE_H_
+#define OVDIFF_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "engine/base/call_control.h"
+#include "engine/base/image.h"
+#include "engine/base/method_options.h"
+#include "engine/base/prototype_set.h"
+#include "engine/base/sha256.h"
+#include "engine/base/support_set.h"
+
+namespace ovdiff::engine {
+
+// A prototype set on the device, ready to match. Immutable; shared by requests.
+class LoadedPrototypes {
+ public:
+  virtual ~LoadedPrototypes() = default;
+  virtual int64_t size_bytes() const = 0;
+};
+
+// One class of a Segment call.
+struct SegmentClass {
+  uint16_t label = 0;   // Its value in the label map, 1…65535; distinct.
+  std::string name;     // What the prefilter reads: "a {name}".
+  ClassKind kind = ClassKind::kThing;
+  std::shared_ptr<const LoadedPrototypes> prototypes;  // Never null.
+};
+
+struct ClassResult {
+  uint16_t label = 0;
+  bool kept = false;        // Passed the prefilter.
+  int64_t pixel_count = 0;  // Pixels with this label.
+  double mean_score = 0;    // Mean fused cosine similarity over them; 0 if none.
+  double max_score = 0;     // Largest fused cosine similarity anywhere; 0 if not kept.
+};
+
+struct StageTimings {
+  absl::Duration queue;      // Waiting for the device, summed over batches waited on.
+  absl::Duration prefilter;
+  absl::Duration features;   // Windows through all feature spaces, queue included.
+  absl::Duration matching;
+};
+
+struct Segmentation {
+  LabelMap labels;                    // Size of the input picture.
+  std::vector<ClassResult> classes;   // In the order of the call's classes.
+  StageTimings timings;
+  int num_windows = 0;
+};
+
+enum class BuildStage { kPainting, kDecoding, kEncoding, kClustering };
+
+struct BuildProgress {
+  BuildStage stage = BuildStage::kPainting;
+  int pictures_done = 0;   // Finished in this stage.
+  int num_pictures = 0;    // N
+  int64_t steps_done = 0;  // Denoising: picture-steps done, of…
+  int64_t num_steps = 0;   // …N * num_steps.
+};
+
+// Called on the caller's thread of PaintSupportSet()/BuildPrototypeSet().
+using ProgressCallback = std::function<void(const BuildProgress&)>;
+
+struct EngineInfo {
+  std::string device;                // "cpu", "cuda:0"
+  std::string device_name;
+  std::string bundle_name;
+  std::string bundle_license;
+  std::vector<std::string> spaces;   // Feature spaces, in fusion order.
+  int picture_size = 0;              // Side of a support picture, pixels.
+  WindowOptions windows;             // The bundle's, none of them 0.
+  GenerationOptions generation;      // Defaults after the bundle's overrides.
+  PrototypeOptions prototype;
+  SegmentOptions segment;
+};
+
+// What the metrics endpoint reads. Monotonic since Create(), unless said.
+struct EngineStats {
+  int64_t batches = 0;            // Batches of windows run.
+  int64_t batched_windows = 0;    // Windows in them; mean batch = windows / batches.
+  int64_t denoising_steps = 0;    // UNet calls of painting.
+  int64_t queued_tasks = 0;       // Now waiting for the device (a gauge).
+  int64_t rejected_tasks = 0;     // Refused because the queue was full.
+  double device_busy_seconds = 0;
+};
+
+// Thread-safe. Calls block their caller until done; one device thread, owned by
+// the engine, runs all networks. Interactive work (Segment) goes before bulk
+// work (painting, encoding support sets) at every batch and denoising step.
+// Results depend on the arguments alone, not on what else runs.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual const EngineInfo& info() const = 0;
+  virtual EngineStats stats() const = 0;
+
+  // kInvalidArgument naming the option, its value and what is allowed. Callers
+  // run it before a job is accepted; the calls below run it again.
+  virtual absl::Status Validate(const GenerationOptions& options) const = 0;
+  virtual absl::Status Validate(const PrototypeOptions& options) const = 0;
+  virtual absl::Status Validate(const SegmentOptions& options) const = 0;
+  // A prompt must be non-empty and fit, with the template, into the text
+  // encoder's context. kInvalidArgument says how many tokens there are.
+  virtual absl::Status ValidatePrompt(const std::string& prompt,
+                                      const GenerationOptions& options) const = 0;
+
+  // SHA-256 over all that can change a support picture, prompt excepted.
+  virtual Sha256Digest GeneratorFingerprint(
+      const GenerationOptions& options) const = 0;
+  // SHA-256 over all that can change a vector, given the pictures.
+  virtual Sha256Digest EncoderFingerprint(
+      const PrototypeOptions& options) const = 0;
+
+  // Paints `options.num_pictures` pictures of `prompt`. Fails with
+  //   kInvalidArgument    options or prompt
+  //   kCancelled, kDeadlineExceeded  by `control`, within one denoising step
+  //   kResourceExhausted  no device memory
+  //   kInternal           the networks gave values that are not finite
+  virtual absl::StatusOr<SupportSet> PaintSupportSet(
+      const std::string& prompt, const GenerationOptions& options,
+      const CallControl& control, const ProgressCallback& progress) = 0;
+
+  // Masks, features and prototypes of a support set. As above, and
+  //   kFailedPrecondition  no picture has a foreground
+  virtual absl::StatusOr<PrototypeSet> BuildPrototypeSet(
+      const SupportSet& support, const PrototypeOptions& options,
+      const CallControl& control, const ProgressCallback& progress) = 0;
+
+  // kFailedPrecondition if a space or vector length is not this bundle's.
+  virtual absl::StatusOr<std::shared_ptr<const LoadedPrototypes>>
+  LoadPrototypes(const PrototypeSet& set) = 0;
+
+  // Labels every pixel. Fails with
+  //   kInvalidArgument   empty image or class list, duplicate labels, options
+  //   kUnavailable       the device queue is full; try again later
+  //   kDeadlineExceeded, kCancelled  by `control`, also while queued
+  virtual absl::StatusOr<Segmentation> Segment(
+      const Image& image, absl::Span<const SegmentClass> classes,
+      const SegmentOptions& options, const CallControl& control) = 0;
+};
+
+struct EngineOptions {
+  std::string bundle_path;       // Folder with bundle.json.
+  std::string device = "cpu";    // "cpu", "cuda" or "cuda:N".
+  int num_threads = 0;           // CPU threads of the device thread; 0: all cores.
+  int max_batch_windows = 8;     // Windows that share one network call.
+  int max_queued_windows = 4096; // Beyond this Segment is refused.
+  // A full batch is never waited for while the device is idle; this is how long
+  // an unfinished one may wait for company while it could run. 0: not at all.
+  absl::Duration max_batch_delay = absl::ZeroDuration();
+  // Bulk work that has waited this long runs one step before more interactive
+  // work, so that a class is finished under endless load.
+  absl::Duration max_bulk_wait = absl::Seconds(2);
+};
+
+// Loads the bundle; the only slow call here. Fails with
+//   kNotFound            no bundle.json, or a file that it names
+//   kFailedPrecondition  damaged, missing or mismatched weights (all names
+//                        listed), an unsupported config value, no such device
+//   kInvalidArgument     options
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
+    const EngineOptions& options);
+
+}  // namespace ovdiff::engine
+
+#endif  // OVDIFF_ENGINE_ENGINE_H_

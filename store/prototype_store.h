@@ -1,0 +1,199 @@
+// PrototypeStore: prototype sets and support pictures by content key, and the
+// vocabularies that name them. On-disk format: store/FORMAT.md.
+#ifndef OVDIFF_STORE_PROTOTYPE_STORE_H_
+#define OVDIFF_STORE_PROTOTYPE_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "engine/base/method_options.h"
+#include "engine/base/prototype_set.h"
+#include "engine/base/sha256.h"
+
+namespace ovdiff::store {
+
+// Names content, never a team: SHA-256 over (prompt spec, generator
+// fingerprint[, encoder fingerprint]).
+using ContentKey = Sha256Digest;
+
+// Key of the support pictures of `prompt`, normalised as the tokenizer reads it
+// (NFC, lower case, single spaces: the caller does that).
+ContentKey SupportKey(const std::string& prompt,
+                      const Sha256Digest& generator_fingerprint);
+// Key of the prototype set made of them.
+ContentKey PrototypeKey(const std::string& prompt,
+                        const Sha256Digest& generator_fingerprint,
+                        const Sha256Digest& encoder_fingerprint);
+
+// What is kept under a PrototypeKey. Immutable once written.
+struct PrototypeRecord {
+  std::string prompt;
+  Sha256Digest generator_fingerprint{};
+  Sha256Digest encoder_fingerprint{};
+  absl::Time create_time;
+  PrototypeSet set;
+};
+
+// One support picture as kept under a SupportKey: the lossless file and its
+// attribution map (row-major, values >= 0).
+struct SupportPictureRecord {
+  std::string png;
+  int32_t attribution_width = 0;
+  int32_t attribution_height = 0;
+  std::vector<float> attribution;
+};
+
+struct SupportRecord {
+  std::string prompt;
+  Sha256Digest generator_fingerprint{};
+  absl::Time create_time;
+  std::vector<SupportPictureRecord> pictures;
+};
+
+// A vocabulary's name within a project. Projects are namespaces: their names
+// never enter a content key.
+struct VocabularyId {
+  std::string project = "default";
+  std::string name;
+};
+
+struct ClassEntry {
+  std::string name;    // As the caller wrote it; unique in its vocabulary.
+  std::string prompt;  // What was painted.
+  ClassKind kind = ClassKind::kThing;
+  // Label and colour: 1…65535, given once per name in a vocabulary and kept for
+  // as long as the vocabulary exists, also when a class goes and comes back.
+  uint16_t label = 0;
+  ContentKey prototype_key{};
+  ContentKey support_key{};
+  absl::Time add_time;
+};
+
+// One immutable version.
+struct Vocabulary {
+  VocabularyId id;
+  int64_t version = 0;  // 1, 2, …; each completed change adds one.
+  absl::Time create_time;
+  std::vector<ClassEntry> classes;  // By label, ascending.
+};
+
+struct VocabularySummary {
+  VocabularyId id;
+  int64_t version = 0;  // The head.
+  absl::Time create_time;
+  int64_t num_classes = 0;
+};
+
+// A class to publish. Without `set` the record must already be in the store.
+struct NewClass {
+  std::string name;
+  std::string prompt;
+  ClassKind kind = ClassKind::kThing;
+  ContentKey prototype_key{};
+  ContentKey support_key{};
+  std::optional<PrototypeRecord> set;
+};
+
+struct StoreStats {
+  int64_t num_prototype_sets = 0;
+  int64_t num_support_sets = 0;
+  int64_t num_vocabularies = 0;
+  int64_t disk_bytes = 0;  // Live data on disk; 0 in memory.
+};
+
+// Thread-safe. A read sees a whole record or none. A write that returned OK
+// survives kill -9 and power loss (synced). Every record is checked against its
+// SHA-256 on every read. All methods may fail with
+//   kDataLoss            the record is damaged (never served)
+//   kResourceExhausted   the disk is full; nothing was written
+//   kUnavailable         I/O error
+class PrototypeStore {
+ public:
+  virtual ~PrototypeStore() = default;
+
+  // kNotFound if there is none.
+  virtual absl::StatusOr<PrototypeRecord> GetPrototypeSet(
+      const ContentKey& key) const = 0;
+  virtual absl::StatusOr<SupportRecord> GetSupportSet(
+      const ContentKey& key) const = 0;
+  // Whether a record exists, unread.
+  virtual absl::StatusOr<bool> HasPrototypeSet(const ContentKey& key) const = 0;
+  virtual absl::StatusOr<bool> HasSupportSet(const ContentKey& key) const = 0;
+
+  // Put if absent: OK and no change when the key exists. kInvalidArgument for a
+  // record that breaks its type's rules (no space, non-finite value, sizes that
+  // do not agree).
+  virtual absl::Status PutSupportSet(const ContentKey& key,
+                                     const SupportRecord& record) = 0;
+  virtual absl::Status PutPrototypeSet(const ContentKey& key,
+                                       const PrototypeRecord& record) = 0;
+
+  // Adds `classes` to the vocabulary (made if need be) together with the sets
+  // they bring, in one atomic synced write, and returns the new head. A name
+  // that is there already is replaced (same label). If nothing changes, the
+  // head is returned and no version is made. Concurrent calls queue.
+  //   kInvalidArgument    duplicate names, an empty name or vocabulary name
+  //   kNotFound           a class without `set` whose record is not in the store
+  //   kResourceExhausted  all 65535 labels of the vocabulary are given
+  virtual absl::StatusOr<Vocabulary> Publish(
+      const VocabularyId& id, absl::Span<const NewClass> classes) = 0;
+
+  // Makes a version without `names`. kNotFound lists the names that are not in
+  // the head, or the vocabulary; then nothing changes.
+  virtual absl::StatusOr<Vocabulary> RemoveClasses(
+      const VocabularyId& id, absl::Span<const std::string> names) = 0;
+
+  // version 0: the head. kNotFound names what is missing and the head's version.
+  virtual absl::StatusOr<Vocabulary> GetVocabulary(const VocabularyId& id,
+                                                   int64_t version) const = 0;
+  // At most `limit` vocabularies of `project` in byte order of their names,
+  // after `after` (empty: from the first).
+  virtual absl::StatusOr<std::vector<VocabularySummary>> ListVocabularies(
+      const std::string& project, const std::string& after,
+      int64_t limit) const = 0;
+
+  // Job records: opaque bytes of the server, synced, checked like all others.
+  virtual absl::Status PutJob(const std::string& job_id,
+                              const std::string& bytes) = 0;
+  virtual absl::Status DeleteJob(const std::string& job_id) = 0;  // OK if absent
+  // All of them by id. A damaged one is left out and counted in `*damaged`.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
+  ListJobs(int64_t* damaged) const = 0;
+
+  virtual absl::StatusOr<StoreStats> Stats() const = 0;
+  // OK while writes can succeed; else why not. Cheap; for readiness probes.
+  virtual absl::Status Health() const = 0;
+};
+
+struct StoreOptions {
+  std::string path;  // Folder of the database.
+  bool create_if_missing = true;
+  int64_t block_cache_bytes = int64_t{64} << 20;
+  // A write is refused with kResourceExhausted when the volume has less room
+  // than this plus the write: RocksDB aborts the process on a full disk
+  // (serving.md finding 2), so we never let it meet one.
+  int64_t min_free_bytes = int64_t{256} << 20;
+};
+
+// Opens or makes the database. Fails with
+//   kNotFound            no database and !create_if_missing
+//   kFailedPrecondition  another process has it open, or its format is newer
+//                        (both versions in the message)
+//   kDataLoss            damaged
+//   kResourceExhausted   not enough room to recover; says how much is needed
+absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenRocksDbStore(
+    const StoreOptions& options);
+
+// Same contract without a disk; for tests and `--store=memory`.
+std::unique_ptr<PrototypeStore> NewInMemoryStore();
+
+}  // namespace ovdiff::store
+
+#endif  // OVDIFF_STORE_PROTOTYPE_STORE_H_
