@@ -1,6 +1,6 @@
 # ovdiff::torch: LibTorch as an imported target.
 #
-# LIBTORCH_ROOT is a folder with include/ and lib/, as cmake/fetch_libtorch.py
+# LIBTORCH_ROOT is a folder with include/ and lib/, as cmake/fetch_deps.py
 # lays it out from the wheel, or any other LibTorch 2.x. `find_package(Torch)` of
 # the wheel asks for a whole CUDA toolkit even where only CPU libraries are used,
 # hence a target of our own.

@@ -1,0 +1,128 @@
+# One command for each thing. `make help` lists them; CONTRIBUTING.md says more.
+# All of it is plain cmake, ctest and scripts, which can be called without make.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+
+# A unit that includes torch takes some 2 GB to compile: no more jobs than fit.
+JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ { m = int($$2 / 2200000); \
+          if (m < 1) m = 1; print (m < cores) ? m : cores }' /proc/meminfo)
+CCACHE := $(shell command -v ccache 2>/dev/null)
+# Without these two, ccache cannot serve units that use the precompiled header.
+export CCACHE_SLOPPINESS ?= pch_defines,time_macros
+# Wins over what is installed here: make test CMAKE_ARGS=-DLIBTORCH_ROOT=/opt/libtorch
+CMAKE_ARGS ?=
+BUILD := build/release
+SAY := @printf '\n== %s\n'
+
+.PHONY: help
+help: ## This list
+	@printf 'OVDiff server. Targets:\n'
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r name text; do printf '%-22s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: deps configure ## Build, start a server, add classes, segment scenes, write demo-out/
+	$(SAY) "Building the server, the client and the demo ($(JOBS) jobs)"
+	@cmake --build $(BUILD) -j $(JOBS) --target ovdiffd ovdiff ovdiff-demo
+	$(SAY) "Demo"
+	@deploy/demo/run.sh
+
+.PHONY: test
+test: build ## Build everything and pass all tests
+	$(SAY) "Testing (labels unit, parity, server, e2e, house)"
+	@ctest --preset release --no-tests=error -LE full-size
+
+.PHONY: test-full
+test-full: build ## All tests, those with full-size networks included (some 10 GB of memory)
+	$(SAY) "Testing, full-size networks included"
+	@ctest --preset release --no-tests=error
+
+.PHONY: build
+build: deps configure ## Build everything into build/release
+	$(SAY) "Building into $(BUILD) ($(JOBS) jobs$(if $(CCACHE),$(comma) with ccache))"
+	@cmake --build $(BUILD) -j $(JOBS)
+comma := ,
+
+.PHONY: deps
+deps: packages ## Install packages, lay out LibTorch under .deps/ (once)
+	$(SAY) "LibTorch and protos under .deps/"
+	@python3 cmake/fetch_deps.py
+
+.PHONY: packages
+packages: ## Install the Debian packages that are missing
+	$(SAY) "Packages"
+	@cmake/install_packages.sh
+
+.PHONY: tools
+tools: ## Install formatter and linter
+	@cmake/install_packages.sh --tools
+
+# A function of the preset. The launcher is spelt out so that a ccache that comes
+# or goes between two runs is noticed.
+define configure_preset
+	@cmake --preset $(1) -DCMAKE_CXX_COMPILER_LAUNCHER=$(shell command -v ccache 2>/dev/null) \
+	  $(CMAKE_ARGS) > build/configure-$(1).log 2>&1 || \
+	  { cat build/configure-$(1).log; exit 1; }
+	@tail -n 2 build/configure-$(1).log
+endef
+
+.PHONY: configure
+configure: ## Configure build/release
+	$(SAY) "Configuring $(BUILD)"
+	@mkdir -p build
+	$(call configure_preset,release)
+
+.PHONY: bench
+bench: build ## Run all benchmarks; Google Benchmark JSON under build/bench/
+	$(SAY) "Benchmarks"
+	@mkdir -p build/bench
+	@set -e; for binary in $(BUILD)/bin/*_bench; do \
+	  name=$$(basename $$binary); echo "-- $$name"; \
+	  $$binary --benchmark_out=build/bench/$$name.json --benchmark_out_format=json; done
+	@printf '\nResults: build/bench/*.json\n'
+
+.PHONY: cuda
+cuda: packages ## Build and link with CUDA into build/cuda (2.5 GB of downloads; needs no GPU)
+	$(SAY) "LibTorch with CUDA under .deps/"
+	@python3 cmake/fetch_deps.py --cuda
+	$(SAY) "Building into build/cuda ($(JOBS) jobs)"
+	@mkdir -p build
+	$(call configure_preset,cuda)
+	@cmake --build --preset cuda -j $(JOBS)
+	$(SAY) "Does the CUDA build load here?"
+	@build/cuda/bin/cuda_probe
+	@printf 'Next: on a machine with an NVIDIA driver, build/cuda/bin/ovdiffd --device cuda\n'
+
+.PHONY: asan
+asan: deps ## Build and test with the address and undefined-behaviour sanitizers
+	@mkdir -p build
+	$(call configure_preset,asan)
+	@cmake --build --preset asan -j $(JOBS)
+	@ctest --preset asan --no-tests=error -L 'unit|server'
+
+.PHONY: tsan
+tsan: deps ## Build and test the targets without torch with the thread sanitizer
+	@mkdir -p build
+	$(call configure_preset,tsan)
+	@cmake --build --preset tsan -j $(JOBS)
+	@ctest --preset tsan --no-tests=error
+
+SOURCES = $(shell git ls-files '*.cc' '*.h')
+
+.PHONY: format
+format: ## Format all sources in place
+	@clang-format-16 -i $(SOURCES)
+
+.PHONY: check-format
+check-format: ## Fail where a source is not formatted
+	@clang-format-16 --dry-run --Werror $(SOURCES)
+
+.PHONY: tidy
+tidy: configure ## clang-tidy over all sources; TIDY='engine/ops/.*' narrows it
+	@run-clang-tidy-16 -quiet -j $(JOBS) -p $(BUILD) \
+	  '$(CURDIR)/($(or $(TIDY),(engine|store|server|client|tests|benchmarks)/.*))\.cc$$'
+
+.PHONY: clean
+clean: ## Remove build/ and demo-out/; keeps .deps/
+	@rm -rf build demo-out
