@@ -18,7 +18,10 @@ target_include_directories(ovdiff_torch SYSTEM INTERFACE
   "${LIBTORCH_ROOT}/include"
   "${LIBTORCH_ROOT}/include/torch/csrc/api/include")
 target_link_libraries(ovdiff_torch INTERFACE
-  "${LIBTORCH_ROOT}/lib/libtorch_cpu.so" "${LIBTORCH_ROOT}/lib/libc10.so")
+  "${LIBTORCH_ROOT}/lib/libtorch_cpu.so" "${LIBTORCH_ROOT}/lib/libc10.so"
+  # -pthread changes the preprocessor, so all users of the precompiled header
+  # must have it as Abseil's have.
+  Threads::Threads)
 # libtorch_cpu of the CUDA wheel needs these two at load time, from beside it.
 target_link_options(ovdiff_torch INTERFACE
   "-Wl,-rpath,${LIBTORCH_ROOT}/lib" "-Wl,-rpath-link,${LIBTORCH_ROOT}/lib")
