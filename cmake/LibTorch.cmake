@@ -9,7 +9,8 @@ set(LIBTORCH_ROOT "${PROJECT_SOURCE_DIR}/.deps/libtorch" CACHE PATH
 
 if(NOT EXISTS "${LIBTORCH_ROOT}/include/ATen/ATen.h")
   message(FATAL_ERROR "No LibTorch at LIBTORCH_ROOT=${LIBTORCH_ROOT}. "
-    "Run `make deps` to fetch the pinned one, or pass -DLIBTORCH_ROOT=<folder>.")
+    "Run `make deps` (`make cuda` for the one with CUDA) to fetch the pinned one, or pass "
+    "-DLIBTORCH_ROOT=<folder>.")
 endif()
 
 add_library(ovdiff_torch INTERFACE)
@@ -18,13 +19,38 @@ target_include_directories(ovdiff_torch SYSTEM INTERFACE
   "${LIBTORCH_ROOT}/include"
   "${LIBTORCH_ROOT}/include/torch/csrc/api/include")
 target_link_libraries(ovdiff_torch INTERFACE
-  "${LIBTORCH_ROOT}/lib/libtorch_cpu.so" "${LIBTORCH_ROOT}/lib/libc10.so"
-  # -pthread changes the preprocessor, so all users of the precompiled header
-  # must have it as Abseil's have.
-  Threads::Threads)
+  "${LIBTORCH_ROOT}/lib/libtorch_cpu.so" "${LIBTORCH_ROOT}/lib/libc10.so")
+# -pthread sets a macro, so the precompiled header and all its users must agree on
+# it; Abseil's targets bring it in.
+target_compile_options(ovdiff_torch INTERFACE -pthread)
 # libtorch_cpu of the CUDA wheel needs these two at load time, from beside it.
 target_link_options(ovdiff_torch INTERFACE
   "-Wl,-rpath,${LIBTORCH_ROOT}/lib" "-Wl,-rpath-link,${LIBTORCH_ROOT}/lib")
+
+# The same sources with CUDA: code asks `#if defined(OVDIFF_CUDA)`.
+if(OVDIFF_CUDA)
+  if(NOT EXISTS "${LIBTORCH_ROOT}/lib/libtorch_cuda.so")
+    message(FATAL_ERROR "OVDIFF_CUDA=ON, but LIBTORCH_ROOT=${LIBTORCH_ROOT} has no "
+      "lib/libtorch_cuda.so. `make cuda` fetches one that has.")
+  endif()
+  # Where the headers of CUDA itself are: beside the pinned LibTorch, or a toolkit's.
+  if(EXISTS "${LIBTORCH_ROOT}/cuda/include/cuda_runtime.h")
+    set(OVDIFF_CUDA_INCLUDE "${LIBTORCH_ROOT}/cuda/include" "${LIBTORCH_ROOT}/cuda/include/cccl")
+    # NVIDIA's libraries are named by version alone, so cudart is named in full.
+    set(OVDIFF_CUDART "${LIBTORCH_ROOT}/lib/libcudart.so.13")
+  else()
+    find_package(CUDAToolkit REQUIRED)
+    set(OVDIFF_CUDA_INCLUDE ${CUDAToolkit_INCLUDE_DIRS})
+    set(OVDIFF_CUDART CUDA::cudart)
+  endif()
+  target_compile_definitions(ovdiff_torch INTERFACE OVDIFF_CUDA=1)
+  target_include_directories(ovdiff_torch SYSTEM INTERFACE ${OVDIFF_CUDA_INCLUDE})
+  # libtorch_cuda registers its kernels when it is loaded; where no symbol of it is
+  # asked for, the linker would drop it, hence --no-as-needed.
+  target_link_libraries(ovdiff_torch INTERFACE
+    "-Wl,--push-state,--no-as-needed" "${LIBTORCH_ROOT}/lib/libtorch_cuda.so" "-Wl,--pop-state"
+    "${LIBTORCH_ROOT}/lib/libc10_cuda.so" ${OVDIFF_CUDART})
+endif()
 
 # One precompiled header for all torch code: a unit costs seconds, not half a minute.
 set(OVDIFF_TORCH_PCH_SOURCE "${CMAKE_CURRENT_BINARY_DIR}/torch_pch.cc")
