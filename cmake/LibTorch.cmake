@@ -62,6 +62,14 @@ ovdiff_compile_options(ovdiff_torch_pch)
 target_precompile_headers(ovdiff_torch_pch PRIVATE <torch/torch.h>)
 
 function(ovdiff_use_torch_pch target)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  # The header is compiled with -fPIC; for programs CMake would write -fPIE, which
+  # does not fit it.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  else()
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  endif()
   target_precompile_headers(${target} REUSE_FROM ovdiff_torch_pch)
 endfunction()
