@@ -25,10 +25,10 @@ struct LoadStateDictOptions {
 
 // Copies every tensor into the module's parameter or buffer of the same name,
 // converted to that parameter's dtype and device, then puts the module in
-// eval mode without gradients. Every key of the module is matched once with equal
-// shape (a 1x1 convolution and a linear weight of equal element count count as
-// equal: networks.md pitfall 19) and no key is left over, else nothing is
-// copied and kFailedPrecondition lists all missing, unexpected and misshapen
+// eval mode without gradients. Every key of the module is matched once with
+// equal shape (a 1x1 convolution and a linear weight of equal element count
+// count as equal: networks.md pitfall 19) and no key is left over, else nothing
+// is copied and kFailedPrecondition lists all missing, unexpected and misshapen
 // names.
 absl::Status LoadStateDict(torch::nn::Module& module, const StateDict& tensors,
                            const LoadStateDictOptions& options);

@@ -39,7 +39,8 @@ absl::StatusOr<std::vector<std::string>> HubWeightFiles(
 
 // Writes tensors as one file (sorted by name, header padded to 8 bytes); for
 // tests and tools.
-absl::Status WriteSafetensors(const std::string& path, const StateDict& tensors);
+absl::Status WriteSafetensors(const std::string& path,
+                              const StateDict& tensors);
 
 }  // namespace ovdiff::engine
 
