@@ -86,7 +86,9 @@ struct Vocabulary {
 
 struct VocabularySummary {
   VocabularyId id;
-  int64_t version = 0;  // The head.
+  // The head. 0 if its record is damaged: then the rest is not known either,
+  // and GetVocabulary() says why.
+  int64_t version = 0;
   absl::Time create_time;
   int64_t num_classes = 0;
 };
@@ -127,7 +129,8 @@ class PrototypeStore {
   virtual absl::StatusOr<bool> HasPrototypeSet(const ContentKey& key) const = 0;
   virtual absl::StatusOr<bool> HasSupportSet(const ContentKey& key) const = 0;
 
-  // Put if absent: OK and no change when the key exists. kInvalidArgument for a
+  // Put if absent: OK and no change when the key exists; but a damaged record
+  // is replaced, which is how a rebuilt one comes back. kInvalidArgument for a
   // record that breaks its type's rules (no space, non-finite value, sizes that
   // do not agree).
   virtual absl::Status PutSupportSet(const ContentKey& key,
@@ -139,9 +142,11 @@ class PrototypeStore {
   // they bring, in one atomic synced write, and returns the new head. A name
   // that is there already is replaced (same label). If nothing changes, the
   // head is returned and no version is made. Concurrent calls queue.
-  //   kInvalidArgument    duplicate names, an empty name or vocabulary name
-  //   kNotFound           a class without `set` whose record is not in the store
-  //   kResourceExhausted  all 65535 labels of the vocabulary are given
+  //   kInvalidArgument    duplicate names, an empty name or vocabulary name, a
+  //                       name of more than 1024 bytes or with a NUL byte, no
+  //                       class for a vocabulary that does not exist
+  //   kNotFound           a class without `set` whose record is not in the
+  //   store kResourceExhausted  all 65535 labels of the vocabulary are given
   virtual absl::StatusOr<Vocabulary> Publish(
       const VocabularyId& id, absl::Span<const NewClass> classes) = 0;
 
@@ -150,7 +155,8 @@ class PrototypeStore {
   virtual absl::StatusOr<Vocabulary> RemoveClasses(
       const VocabularyId& id, absl::Span<const std::string> names) = 0;
 
-  // version 0: the head. kNotFound names what is missing and the head's version.
+  // version 0: the head. kNotFound names what is missing and the head's
+  // version.
   virtual absl::StatusOr<Vocabulary> GetVocabulary(const VocabularyId& id,
                                                    int64_t version) const = 0;
   // At most `limit` vocabularies of `project` in byte order of their names,
@@ -162,7 +168,8 @@ class PrototypeStore {
   // Job records: opaque bytes of the server, synced, checked like all others.
   virtual absl::Status PutJob(const std::string& job_id,
                               const std::string& bytes) = 0;
-  virtual absl::Status DeleteJob(const std::string& job_id) = 0;  // OK if absent
+  virtual absl::Status DeleteJob(
+      const std::string& job_id) = 0;  // OK if absent
   // All of them by id. A damaged one is left out and counted in `*damaged`.
   virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
   ListJobs(int64_t* damaged) const = 0;
@@ -180,6 +187,9 @@ struct StoreOptions {
   // than this plus the write: RocksDB aborts the process on a full disk
   // (serving.md finding 2), so we never let it meet one.
   int64_t min_free_bytes = int64_t{256} << 20;
+  // New prototype sets take half the space: vectors rounded to binary16, unless
+  // one of the set's values is too large for it. Both kinds are always read.
+  bool float16_payload = false;
 };
 
 // Opens or makes the database. Fails with
