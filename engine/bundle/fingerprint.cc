@@ -1,0 +1,194 @@
+#include "engine/bundle/fingerprint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "engine/base/status_macros.h"
+#include "engine/bundle/validate_options.h"
+#include "engine/weights/safetensors.h"
+
+namespace ovdiff::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A record of named fields. The name is hashed too, so that a field added later
+// cannot be mistaken for another.
+class Fields {
+ public:
+  explicit Fields(const std::string& kind) { hash_.UpdateField(kind); }
+
+  void Add(const char* name, const std::string& value) {
+    hash_.UpdateField(name);
+    hash_.UpdateField(value);
+  }
+  void Add(const char* name, const Sha256Digest& digest) {
+    Add(name, std::string(reinterpret_cast<const char*>(digest.data()),
+                          digest.size()));
+  }
+  void Add(const char* name, uint64_t value) {
+    std::string bytes;
+    for (int shift = 0; shift < 64; shift += 8) {
+      bytes.push_back(static_cast<char>((value >> shift) & 0xff));
+    }
+    Add(name, bytes);
+  }
+  void Add(const char* name, int value) {
+    Add(name, static_cast<uint64_t>(static_cast<int64_t>(value)));
+  }
+  void Add(const char* name, double value) {
+    uint64_t bits = 0;
+    const double positive_zero = value + 0.0;  // -0.0 and 0.0 mean the same.
+    std::memcpy(&bits, &positive_zero, sizeof(bits));
+    Add(name, bits);
+  }
+  Sha256Digest Finish() { return hash_.Finish(); }
+
+ private:
+  Sha256 hash_;
+};
+
+// Hashes files, each path once.
+class FileDigests {
+ public:
+  absl::Status AddFile(const std::string& path, Fields* fields) {
+    if (!known_.contains(path)) {
+      OVDIFF_ASSIGN_OR_RETURN(known_[path], Sha256OfFile(path));
+    }
+    fields->Add(fs::path(path).filename().c_str(), known_[path]);
+    return absl::OkStatus();
+  }
+
+  absl::Status AddWeights(const std::string& folder, const std::string& stem,
+                          Fields* fields) {
+    OVDIFF_ASSIGN_OR_RETURN(const auto files, HubWeightFiles(folder, stem));
+    for (const std::string& file : files) {
+      OVDIFF_RETURN_IF_ERROR(AddFile(file, fields));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::map<std::string, Sha256Digest> known_;
+};
+
+absl::StatusOr<Sha256Digest> DigestDiffusion(const std::string& folder,
+                                             FileDigests* files) {
+  const fs::path root(folder);
+  Fields fields("ovdiff diffusion files");
+  for (const char* part : {"unet", "vae"}) {
+    const std::string path = (root / part).string();
+    OVDIFF_RETURN_IF_ERROR(files->AddFile(path + "/config.json", &fields));
+    OVDIFF_RETURN_IF_ERROR(
+        files->AddWeights(path, "diffusion_pytorch_model", &fields));
+  }
+  const std::string text = (root / "text_encoder").string();
+  OVDIFF_RETURN_IF_ERROR(files->AddFile(text + "/config.json", &fields));
+  OVDIFF_RETURN_IF_ERROR(files->AddWeights(text, "model", &fields));
+  for (const char* file : {"tokenizer/vocab.json", "tokenizer/merges.txt",
+                           "scheduler/scheduler_config.json"}) {
+    OVDIFF_RETURN_IF_ERROR(files->AddFile((root / file).string(), &fields));
+  }
+  return fields.Finish();
+}
+
+absl::StatusOr<Sha256Digest> DigestVision(const std::string& folder,
+                                          FileDigests* files) {
+  Fields fields("ovdiff vision files");
+  OVDIFF_RETURN_IF_ERROR(files->AddFile(folder + "/config.json", &fields));
+  OVDIFF_RETURN_IF_ERROR(files->AddWeights(folder, "model", &fields));
+  return fields.Finish();
+}
+
+void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
+              Fields* fields) {
+  fields->Add("space", space.name);
+  fields->Add("type", static_cast<int>(space.type));
+  fields->Add("files", files);
+  fields->Add("support_size", space.support.size);
+  if (space.type == SpaceType::kStableDiffusion) {
+    // Layers count as a set: their order in the vector is the network's.
+    std::vector<std::string> layers = space.layers;
+    std::sort(layers.begin(), layers.end());
+    for (const std::string& layer : layers) {
+      fields->Add("layer", layer);
+    }
+    fields->Add("timestep", space.timestep);
+    fields->Add("prompt", space.prompt);
+    return;
+  }
+  fields->Add("layer", space.layer);
+  fields->Add("position_interpolation",
+              static_cast<int>(space.position_interpolation));
+  for (size_t channel = 0; channel < 3; ++channel) {
+    fields->Add("mean", space.normalization.mean[channel]);
+    fields->Add("std", space.normalization.deviation[channel]);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
+  FileDigests files;
+  BundleDigests digests;
+  OVDIFF_ASSIGN_OR_RETURN(digests.diffusion,
+                          DigestDiffusion(bundle.diffusion_folder, &files));
+  for (const SpaceSpec& space : bundle.spaces) {
+    if (space.type == SpaceType::kStableDiffusion) {
+      digests.spaces[space.name] = digests.diffusion;
+      continue;
+    }
+    OVDIFF_ASSIGN_OR_RETURN(digests.spaces[space.name],
+                            DigestVision(space.folder, &files));
+  }
+  return digests;
+}
+
+Sha256Digest GeneratorFingerprint(const Bundle& bundle,
+                                  const BundleDigests& digests,
+                                  const std::string& dtype,
+                                  const GenerationOptions& options) {
+  Fields fields("ovdiff generator");
+  fields.Add("version", kGeneratorVersion);
+  fields.Add("files", digests.diffusion);
+  fields.Add("dtype", dtype);
+  fields.Add("picture_size", bundle.picture_size);
+  fields.Add("sampler", std::string("dpmsolver++ 2m"));
+  fields.Add("num_pictures", options.num_pictures);
+  fields.Add("num_steps", options.num_steps);
+  fields.Add("guidance_scale", options.guidance_scale);
+  fields.Add("prompt_template", options.prompt_template);
+  fields.Add("negative_prompt", options.negative_prompt);
+  fields.Add("seed", options.seed);
+  fields.Add("noise_dtype", options.noise_dtype);
+  fields.Add("final_sigmas_type", options.final_sigmas_type);
+  return fields.Finish();
+}
+
+Sha256Digest EncoderFingerprint(const Bundle& bundle,
+                                const BundleDigests& digests,
+                                const std::string& dtype,
+                                const PrototypeOptions& options) {
+  Fields fields("ovdiff encoder");
+  fields.Add("version", kEncoderVersion);
+  fields.Add("masks", std::string("attribution otsu"));
+  fields.Add("dtype", dtype);
+  fields.Add("num_parts", options.num_parts);
+  fields.Add("kmeans_max_iterations", options.kmeans_max_iterations);
+  fields.Add("kmeans_seed", options.kmeans_seed);
+  fields.Add("otsu_bins", options.otsu_bins);
+  fields.Add("fallback_background", options.fallback_background);
+  fields.Add("fallback_foreground", options.fallback_foreground);
+  fields.Add("min_cell_coverage", options.min_cell_coverage);
+  fields.Add("noise_seed", options.noise_seed);
+  const auto chosen = ResolveSpaces(options.spaces, bundle);
+  for (const SpaceSpec& space : bundle.spaces) {
+    if (std::find(chosen.begin(), chosen.end(), space.name) != chosen.end()) {
+      AddSpace(space, digests.spaces.at(space.name), &fields);
+    }
+  }
+  return fields.Finish();
+}
+
+}  // namespace ovdiff::engine

@@ -1,0 +1,82 @@
+#include "engine/bundle/options_json.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace ovdiff::engine {
+namespace {
+
+using nlohmann::json;
+
+void ReadGeneration(JsonObject& object, GenerationOptions* options) {
+  object.Optional("num_pictures", &options->num_pictures);
+  object.Optional("num_steps", &options->num_steps);
+  object.Optional("guidance_scale", &options->guidance_scale);
+  object.Optional("prompt_template", &options->prompt_template);
+  object.Optional("negative_prompt", &options->negative_prompt);
+  object.Optional("seed", &options->seed);
+  object.Optional("noise_dtype", &options->noise_dtype);
+  object.Optional("final_sigmas_type", &options->final_sigmas_type);
+  object.Optional("batch_size", &options->batch_size);
+}
+
+void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
+  object.Optional("num_parts", &options->num_parts);
+  object.Optional("kmeans_max_iterations", &options->kmeans_max_iterations);
+  object.Optional("kmeans_seed", &options->kmeans_seed);
+  object.Optional("otsu_bins", &options->otsu_bins);
+  object.Optional("fallback_background", &options->fallback_background);
+  object.Optional("fallback_foreground", &options->fallback_foreground);
+  object.Optional("min_cell_coverage", &options->min_cell_coverage);
+  object.Optional("noise_seed", &options->noise_seed);
+  object.Optional("spaces", &options->spaces);
+}
+
+void ReadPrefilterOptions(JsonObject& parent, PrefilterOptions* options) {
+  const json* child = parent.Child("prefilter", /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(parent.where(), ".prefilter"));
+  object.Optional("enabled", &options->enabled);
+  object.Optional("max_classes", &options->max_classes);
+  parent.Merge(object.Finish());
+}
+
+void ReadSegment(JsonObject& object, SegmentOptions* options) {
+  object.Optional("spaces", &options->spaces);
+  object.Optional("use_background", &options->use_background);
+  object.Optional("background_threshold", &options->background_threshold);
+  object.Optional("use_class_level", &options->use_class_level);
+  object.Optional("use_instance_level", &options->use_instance_level);
+  object.Optional("use_part_level", &options->use_part_level);
+  object.Optional("noise_seed", &options->noise_seed);
+  ReadPrefilterOptions(object, &options->prefilter);
+}
+
+template <typename T>
+void ReadPart(JsonObject& parent, const std::string& key,
+              void (*read)(JsonObject&, T*), T* options) {
+  const json* child = parent.Child(key, /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(parent.where(), ".", key));
+  read(object, options);
+  parent.Merge(object.Finish());
+}
+
+}  // namespace
+
+void ReadOptionOverrides(JsonObject& root, Bundle* bundle) {
+  const json* child = root.Child("options", /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(root.where(), ": options"));
+  ReadPart(object, "generation", &ReadGeneration, &bundle->generation);
+  ReadPart(object, "prototype", &ReadPrototype, &bundle->prototype);
+  ReadPart(object, "segment", &ReadSegment, &bundle->segment);
+  root.Merge(object.Finish());
+}
+
+}  // namespace ovdiff::engine

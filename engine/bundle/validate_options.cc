@@ -1,0 +1,192 @@
+#include "engine/bundle/validate_options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status_macros.h"
+
+namespace ovdiff::engine {
+namespace {
+
+constexpr int kMaxShortSide = 2048;      // pixels
+constexpr size_t kMaxTextLength = 1000;  // characters of template, negative
+constexpr size_t kMaxWindowSizes = 8;
+
+// Inclusive bounds; a NaN is outside all of them.
+template <typename T>
+absl::Status InRange(const char* name, T value, T low, T high) {
+  if (value >= low && value <= high) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is ", value, "; allowed are ", low, " to ", high));
+}
+
+absl::Status OneOf(const char* name, const std::string& value,
+                   const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, " is \"", value, "\"; allowed are ", absl::StrJoin(allowed, ", ")));
+}
+
+absl::Status ValidateTemplate(const std::string& text) {
+  const size_t slot = text.find(kTemplateSlot);
+  if (slot == std::string::npos ||
+      text.find(kTemplateSlot, slot + 1) != std::string::npos ||
+      text.size() > kMaxTextLength) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "generation.prompt_template must hold {} once, where the class goes, "
+        "and at most ",
+        kMaxTextLength, " bytes; found \"", text.substr(0, 80), "\""));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> SpaceNames(const Bundle& bundle) {
+  std::vector<std::string> names;
+  for (const SpaceSpec& space : bundle.spaces) {
+    names.push_back(space.name);
+  }
+  return names;
+}
+
+absl::Status ValidateSpaces(const char* name,
+                            const std::vector<std::string>& spaces,
+                            const Bundle& bundle) {
+  std::set<std::string> seen;
+  for (const std::string& space : spaces) {
+    OVDIFF_RETURN_IF_ERROR(OneOf(name, space, SpaceNames(bundle)));
+    if (!seen.insert(space).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " has \"", space, "\" twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateWindows(const WindowOptions& windows) {
+  OVDIFF_RETURN_IF_ERROR(InRange("segment.windows.short_side",
+                                 windows.short_side, 1, kMaxShortSide));
+  // A stride of 1/8 of the window already means 64 looks at every pixel.
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("segment.windows.stride", windows.stride, 1, kMaxShortSide));
+  if (windows.sizes.size() > kMaxWindowSizes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("segment.windows.sizes has ", windows.sizes.size(),
+                     " entries; allowed are ", kMaxWindowSizes));
+  }
+  for (const int size : windows.sizes) {
+    OVDIFF_RETURN_IF_ERROR(InRange("segment.windows.sizes", size,
+                                   std::min(8, windows.short_side),
+                                   windows.short_side));
+    if (windows.stride < (size + 7) / 8) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("segment.windows.stride is ", windows.stride,
+                       "; allowed for windows of ", size, " pixels are ",
+                       (size + 7) / 8, " and more"));
+    }
+  }
+  if (windows.sizes.empty() && !windows.whole_picture) {
+    return absl::InvalidArgumentError(
+        "segment.windows has no sizes and whole_picture is off: nothing to "
+        "look at");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateOptions(const GenerationOptions& options) {
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("generation.num_pictures", options.num_pictures, 1, 256));
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("generation.num_steps", options.num_steps, 1, 1000));
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("generation.guidance_scale", options.guidance_scale, 0.0, 100.0));
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("generation.batch_size", options.batch_size, 1, 256));
+  OVDIFF_RETURN_IF_ERROR(OneOf("generation.noise_dtype", options.noise_dtype,
+                               {"float32", "float16"}));
+  OVDIFF_RETURN_IF_ERROR(OneOf("generation.final_sigmas_type",
+                               options.final_sigmas_type,
+                               {"sigma_min", "zero"}));
+  if (options.negative_prompt.size() > kMaxTextLength) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "generation.negative_prompt has ", options.negative_prompt.size(),
+        " bytes; allowed are ", kMaxTextLength));
+  }
+  return ValidateTemplate(options.prompt_template);
+}
+
+absl::Status ValidateOptions(const PrototypeOptions& options,
+                             const Bundle& bundle) {
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("prototype.num_parts", options.num_parts, 1, 256));
+  OVDIFF_RETURN_IF_ERROR(InRange("prototype.kmeans_max_iterations",
+                                 options.kmeans_max_iterations, 1, 10000));
+  // Three classes need three bins.
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("prototype.otsu_bins", options.otsu_bins, 3, 4096));
+  OVDIFF_RETURN_IF_ERROR(InRange("prototype.fallback_background",
+                                 options.fallback_background, 0.0, 1.0));
+  OVDIFF_RETURN_IF_ERROR(InRange("prototype.fallback_foreground",
+                                 options.fallback_foreground,
+                                 options.fallback_background, 1.0));
+  if (!(options.min_cell_coverage > 0 && options.min_cell_coverage <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prototype.min_cell_coverage is ",
+                     options.min_cell_coverage, "; allowed are above 0 to 1"));
+  }
+  return ValidateSpaces("prototype.spaces", options.spaces, bundle);
+}
+
+absl::Status ValidateOptions(const SegmentOptions& options,
+                             const Bundle& bundle) {
+  OVDIFF_RETURN_IF_ERROR(
+      ValidateSpaces("segment.spaces", options.spaces, bundle));
+  OVDIFF_RETURN_IF_ERROR(InRange("segment.background_threshold",
+                                 options.background_threshold, -1.0, 1.0));
+  OVDIFF_RETURN_IF_ERROR(InRange("segment.prefilter.max_classes",
+                                 options.prefilter.max_classes, 1, 12));
+  if (!options.use_class_level && !options.use_instance_level &&
+      !options.use_part_level) {
+    return absl::InvalidArgumentError(
+        "segment has use_class_level, use_instance_level and use_part_level "
+        "all off; switch at least one on");
+  }
+  return ValidateWindows(ResolveWindows(options.windows, bundle));
+}
+
+WindowOptions ResolveWindows(const WindowOptions& windows,
+                             const Bundle& bundle) {
+  WindowOptions resolved = windows;
+  if (resolved.short_side == 0) {
+    resolved.short_side = bundle.windows.short_side;
+  }
+  if (resolved.sizes.empty()) {
+    resolved.sizes = bundle.windows.sizes;
+  }
+  if (resolved.stride == 0) {
+    resolved.stride = bundle.windows.stride;
+  }
+  return resolved;
+}
+
+std::vector<std::string> ResolveSpaces(
+    const std::vector<std::string>& requested, const Bundle& bundle) {
+  std::vector<std::string> spaces;
+  for (const std::string& name : SpaceNames(bundle)) {
+    if (requested.empty() || std::find(requested.begin(), requested.end(),
+                                       name) != requested.end()) {
+      spaces.push_back(name);
+    }
+  }
+  return spaces;
+}
+
+}  // namespace ovdiff::engine
