@@ -1,0 +1,299 @@
+// `ovdiff add` and `ovdiff jobs`.
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli_commands.h"
+#include "client/progress.h"
+#include "client/status.h"
+
+namespace ovdiff::client {
+namespace {
+
+struct AddFlags {
+  std::vector<std::string> names;
+  std::string vocabulary;
+  std::string kind = "thing";
+  std::vector<std::string> prompts;
+  std::optional<int> pictures;
+  std::optional<int> steps;
+  std::optional<int> parts;
+  std::optional<double> guidance;
+  std::optional<uint64_t> seed;
+  std::optional<std::string> prompt_template;
+  std::optional<std::string> negative_prompt;
+  std::string request_id;
+  bool detach = false;
+  bool dry_run = false;
+};
+
+struct JobFlags {
+  std::string job;
+  bool follow = false;
+};
+
+v1::AddClassesRequest ToRequest(const AddFlags& flags) {
+  v1::AddClassesRequest request;
+  request.set_vocabulary(flags.vocabulary);
+  request.set_request_id(flags.request_id);
+  request.set_validate_only(flags.dry_run);
+  for (size_t i = 0; i < flags.names.size(); ++i) {
+    v1::ClassSpec& spec = *request.add_classes();
+    spec.set_name(flags.names[i]);
+    spec.set_kind(flags.kind == "stuff" ? v1::CLASS_KIND_STUFF
+                                        : v1::CLASS_KIND_THING);
+    if (!flags.prompts.empty()) {
+      spec.set_prompt(flags.prompts[i]);
+    }
+  }
+  v1::BuildOptions& options = *request.mutable_options();
+  if (flags.pictures) options.set_num_pictures(*flags.pictures);
+  if (flags.steps) options.set_num_steps(*flags.steps);
+  if (flags.parts) options.set_num_parts(*flags.parts);
+  if (flags.guidance) options.set_guidance_scale(*flags.guidance);
+  if (flags.seed) options.set_seed(*flags.seed);
+  if (flags.prompt_template)
+    options.set_prompt_template(*flags.prompt_template);
+  if (flags.negative_prompt)
+    options.set_negative_prompt(*flags.negative_prompt);
+  return request;
+}
+
+int ExitCodeOf(const v1::Job& job) {
+  if (job.state() == v1::JOB_STATE_SUCCEEDED ||
+      job.state() == v1::JOB_STATE_VALIDATED) {
+    return kExitOk;
+  }
+  const bool any_done = std::any_of(
+      job.classes().begin(), job.classes().end(),
+      [](const auto& entry) { return entry.stage() == v1::CLASS_STAGE_DONE; });
+  return any_done ? kExitPartlyFailed : kExitFailed;
+}
+
+std::string StateWord(v1::JobState state) {
+  std::string word =
+      v1::JobState_Name(state).substr(std::string("JOB_STATE_").size());
+  std::transform(word.begin(), word.end(), word.begin(), ::tolower);
+  return word;
+}
+
+void PrintJob(const v1::Job& job, const Session& session) {
+  if (session.flags.json) {
+    session.Print(ToJson(job));
+    return;
+  }
+  std::ostream& out = session.console.out;
+  out << "job " << Printable(job.id()) << ": " << StateWord(job.state())
+      << ", vocabulary " << Printable(job.vocabulary());
+  if (job.version() > 0) {
+    out << " version " << job.version();
+  }
+  out << "\n";
+  for (const v1::ClassProgress& progress : job.classes()) {
+    out << "  " << Printable(progress.name()) << ": " << StageWords(progress);
+    if (!IsTerminal(progress.stage()) && progress.num_pictures() > 0) {
+      out << ", " << static_cast<int>(progress.fraction_done() * 100) << "%";
+    }
+    out << "\n";
+  }
+}
+
+std::string HowToGoOn(const std::string& job) {
+  return absl::StrCat("  follow it:  ovdiff jobs get ", job,
+                      " --follow\n  cancel it:  ovdiff jobs cancel ", job);
+}
+
+// What the progress callback and the Ctrl-C callback, on two threads, share.
+struct Watch {
+  std::mutex mutex;
+  ProgressView view;
+  std::string job_id;
+  bool interrupted = false;
+  bool told = false;
+
+  // The mutex is held.
+  void TellOfInterrupt() {
+    if (interrupted && !told && !job_id.empty()) {
+      told = true;
+      view.Note(absl::StrCat(
+          "The job goes on at the server. Ctrl-C again to stop watching.\n",
+          HowToGoOn(job_id)));
+    }
+  }
+};
+
+int RunAdd(const AddFlags& flags, Session& session) {
+  if (!flags.prompts.empty() && flags.prompts.size() != flags.names.size()) {
+    session.console.err
+        << "ovdiff: " << flags.prompts.size() << " --prompt for "
+        << flags.names.size()
+        << " names; give one for each name, in order, or none\n";
+    return kExitUsage;
+  }
+  Watch watch{.mutex = {}, .view = ProgressView(session.console), .job_id = ""};
+  std::stop_source detached;
+  CallOptions options = session.Call();
+  options.stop = detached.get_token();
+  std::stop_callback on_first(session.interrupts.first.get_token(), [&] {
+    std::lock_guard lock(watch.mutex);
+    watch.interrupted = true;
+    watch.TellOfInterrupt();
+  });
+  std::stop_callback on_second(session.interrupts.second.get_token(),
+                               [&] { detached.request_stop(); });
+  absl::StatusOr<v1::Job> job = session.client.AddClasses(
+      ToRequest(flags),
+      [&](const v1::Job& whole, const v1::Job&) {
+        std::lock_guard lock(watch.mutex);
+        watch.job_id = whole.id();
+        watch.view.Update(whole);
+        watch.TellOfInterrupt();
+        if (flags.detach) {
+          detached.request_stop();
+        }
+      },
+      options);
+  watch.view.Finish();
+  const bool cancelled_here =
+      absl::IsCancelled(job.status()) && detached.stop_requested();
+  if (cancelled_here && !watch.job_id.empty()) {
+    if (session.flags.json) {
+      session.Print({{"id", watch.job_id}, {"detached", true}});
+    } else {
+      session.console.out << "job " << watch.job_id
+                          << " goes on at the server\n";
+      session.console.err << HowToGoOn(watch.job_id) << "\n";
+    }
+    return flags.detach ? kExitOk : kExitInterrupted;
+  }
+  if (!job.ok()) {
+    return session.Fail(job.status());
+  }
+  PrintJob(*job, session);
+  return ExitCodeOf(*job);
+}
+
+int RunGetJob(const JobFlags& flags, Session& session) {
+  absl::StatusOr<v1::Job> job =
+      session.client.GetJob(flags.job, session.Call());
+  ProgressView view(session.console);
+  while (flags.follow && job.ok() && !IsTerminal(job->state()) &&
+         !session.interrupts.first.stop_requested()) {
+    view.Update(*job);
+    absl::SleepFor(absl::Milliseconds(500));
+    job = session.client.GetJob(flags.job, session.Call());
+  }
+  view.Finish();
+  if (!job.ok()) {
+    return session.Fail(job.status());
+  }
+  PrintJob(*job, session);
+  if (!IsTerminal(job->state())) {
+    return flags.follow ? kExitInterrupted : kExitOk;
+  }
+  return flags.follow ? ExitCodeOf(*job) : kExitOk;
+}
+
+int RunCancelJob(const JobFlags& flags, Session& session) {
+  absl::StatusOr<v1::Job> job =
+      session.client.CancelJob(flags.job, session.Call());
+  if (!job.ok()) {
+    return session.Fail(job.status());
+  }
+  PrintJob(*job, session);
+  return kExitOk;
+}
+
+void AddBuildFlags(CLI::App& command, AddFlags& flags) {
+  const char* group =
+      "How to build (defaults: the server's, see `ovdiff info`)";
+  command
+      .add_option("--pictures", flags.pictures,
+                  "Support pictures per class (N)")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command.add_option("--steps", flags.steps, "Denoising steps")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command.add_option("--parts", flags.parts, "Part prototypes per side (K)")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command.add_option("--guidance", flags.guidance, "Guidance scale")
+      ->group(group);
+  command.add_option("--seed", flags.seed, "Rules all noise of the pictures")
+      ->group(group);
+  command
+      .add_option("--prompt-template", flags.prompt_template,
+                  "Prompt with {} in place of the class")
+      ->group(group);
+  command
+      .add_option("--negative-prompt", flags.negative_prompt,
+                  "What the pictures should not be")
+      ->group(group);
+}
+
+}  // namespace
+
+void RegisterAdd(Registry& registry) {
+  auto flags = std::make_shared<AddFlags>();
+  CLI::App& command =
+      *registry.Add("add", "Add classes to a vocabulary", flags, &RunAdd);
+  command.add_option("NAME", flags->names, "What the classes are called")
+      ->required();
+  AddVocabularyFlag(command, flags->vocabulary, true);
+  command
+      .add_option("--kind", flags->kind,
+                  "thing: has an outline (dog); stuff: has none (sky)")
+      ->check(CLI::IsMember({"thing", "stuff"}))
+      ->capture_default_str();
+  command
+      .add_option(
+          "--prompt", flags->prompts,
+          "What to paint where the name misleads (\"computer mouse\"); one "
+          "for each NAME, in order")
+      ->allow_extra_args(false);
+  command.add_option("--request-id", flags->request_id,
+                     "Name of the job; the same id attaches to the same job");
+  command.add_flag("--detach", flags->detach,
+                   "Start the job, print its id and leave it to the server");
+  command.add_flag("--dry-run", flags->dry_run,
+                   "Check everything, start nothing");
+  AddBuildFlags(command, *flags);
+  command.footer(
+      R"(The job is the server's: it goes on when this program ends. Classes that the
+server has built before, for whomever, are reused.
+
+Examples:
+  ovdiff add "red sneaker" "blue bag" --vocabulary shop
+  ovdiff add mouse --prompt "computer mouse" --vocabulary desk
+  ovdiff add sky grass --kind stuff --vocabulary outdoors --detach)");
+}
+
+void RegisterJobs(Registry& registry) {
+  CLI::App* jobs =
+      registry.app.add_subcommand("jobs", "Look at or cancel a job of add");
+  jobs->require_subcommand(1);
+  jobs->fallthrough();
+  auto flags = std::make_shared<JobFlags>();
+  CLI::App* get = jobs->add_subcommand("get", "Show a job");
+  get->add_option("JOB", flags->job, "The job's id, as `ovdiff add` prints it")
+      ->required();
+  get->add_flag("--follow", flags->follow, "Watch it until it ends");
+  get->callback([&registry, flags] {
+    registry.chosen = [flags](Session& session) {
+      return RunGetJob(*flags, session);
+    };
+  });
+  CLI::App* cancel =
+      jobs->add_subcommand("cancel", "Stop a job; finished classes stay");
+  cancel->add_option("JOB", flags->job, "The job's id")->required();
+  cancel->callback([&registry, flags] {
+    registry.chosen = [flags](Session& session) {
+      return RunCancelJob(*flags, session);
+    };
+  });
+}
+
+}  // namespace ovdiff::client
