@@ -1,13 +1,15 @@
 #include "engine/weights/hub_config.h"
 
-#include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <limits>
+#include <functional>
 #include <set>
 #include <system_error>
-#include <utility>
 #include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
 
 namespace ovdiff::engine {
 namespace {
@@ -26,7 +28,7 @@ struct Refused {
 class KeyWatcher {
  public:
   bool operator()(int depth, json::parse_event_t event, const json& parsed) {
-    if (depth > kMaxDepth) {
+    if (depth >= kMaxDepth) {
       throw Refused{absl::StrCat("is nested deeper than ", kMaxDepth)};
     }
     switch (event) {
@@ -69,20 +71,8 @@ absl::StatusOr<json> ParseObject(const std::string& text) {
   }
 }
 
-absl::Status WrongType(absl::string_view key, const json& value,
-                       absl::string_view type) {
-  return UnsupportedConfigValue(key, value, type);
-}
-
-// The value of a key, or null where it is absent or null.
-const json* Find(const json& config, absl::string_view key) {
-  const auto found = config.find(std::string(key));
-  return found == config.end() || found->is_null() ? nullptr : &*found;
-}
-
-}  // namespace
-
-absl::StatusOr<json> ReadHubConfig(const std::string& path, size_t max_bytes) {
+absl::StatusOr<std::string> ReadBounded(const std::string& path,
+                                        size_t max_bytes) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::not_found) {
@@ -93,21 +83,27 @@ absl::StatusOr<json> ReadHubConfig(const std::string& path, size_t max_bytes) {
         absl::StrCat(path, " is not a regular file"));
   }
   std::ifstream file(path, std::ios::binary);
-  // One byte beyond the bound tells a file that is too large, whatever its
-  // size was when it was opened.
+  // Reads until past the bound, whatever size the file had when opened.
   std::string text;
   std::vector<char> buffer(size_t{1} << 16);
   while (file && text.size() <= max_bytes) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     text.append(buffer.data(), static_cast<size_t>(file.gcount()));
   }
-  if (!file.eof() && text.size() <= max_bytes) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot read ", path));
-  }
   if (text.size() > max_bytes) {
     return absl::FailedPreconditionError(absl::StrCat(
         path, " is larger than the ", max_bytes, " bytes allowed"));
   }
+  if (!file.eof()) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot read ", path));
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<json> ReadHubConfig(const std::string& path, size_t max_bytes) {
+  OVDIFF_ASSIGN_OR_RETURN(const std::string text, ReadBounded(path, max_bytes));
   absl::StatusOr<json> parsed = ParseObject(text);
   if (!parsed.ok()) {
     return absl::FailedPreconditionError(
@@ -116,75 +112,10 @@ absl::StatusOr<json> ReadHubConfig(const std::string& path, size_t max_bytes) {
   return parsed;
 }
 
-absl::Status GetConfigValue(const json& config, absl::string_view key,
-                            int64_t* value) {
-  const json* found = Find(config, key);
-  if (found == nullptr) {
-    return absl::OkStatus();
-  }
-  if (found->is_number_unsigned() &&
-      found->get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()}) {
-    return WrongType(key, *found, "a 64-bit integer");
-  }
-  if (found->is_number_integer()) {
-    *value = found->get<int64_t>();
-    return absl::OkStatus();
-  }
-  // Some writers put 4.0 for 4 (mlp_ratio and the like).
-  if (found->is_number_float() && std::abs(found->get<double>()) < 1e15 &&
-      std::floor(found->get<double>()) == found->get<double>()) {
-    *value = static_cast<int64_t>(found->get<double>());
-    return absl::OkStatus();
-  }
-  return WrongType(key, *found, "an integer");
-}
-
-absl::Status GetConfigValue(const json& config, absl::string_view key,
-                            double* value) {
-  const json* found = Find(config, key);
-  if (found == nullptr) {
-    return absl::OkStatus();
-  }
-  if (!found->is_number()) {
-    return WrongType(key, *found, "a number");
-  }
-  *value = found->get<double>();
-  return absl::OkStatus();
-}
-
-absl::Status GetConfigValue(const json& config, absl::string_view key,
-                            bool* value) {
-  const json* found = Find(config, key);
-  if (found == nullptr) {
-    return absl::OkStatus();
-  }
-  if (!found->is_boolean()) {
-    return WrongType(key, *found, "true or false");
-  }
-  *value = found->get<bool>();
-  return absl::OkStatus();
-}
-
-absl::Status GetConfigValue(const json& config, absl::string_view key,
-                            std::string* value) {
-  const json* found = Find(config, key);
-  if (found == nullptr) {
-    return absl::OkStatus();
-  }
-  if (!found->is_string()) {
-    return WrongType(key, *found, "a string");
-  }
-  *value = found->get<std::string>();
-  return absl::OkStatus();
-}
-
-absl::Status CheckConfigRange(absl::string_view key, int64_t value,
-                              int64_t minimum, int64_t maximum) {
-  if (value < minimum || value > maximum) {
-    return UnsupportedConfigValue(key, value,
-                                  absl::StrCat(minimum, " to ", maximum));
-  }
-  return absl::OkStatus();
+absl::StatusOr<std::string> ReadHubConfigText(const std::string& path,
+                                              size_t max_bytes) {
+  OVDIFF_ASSIGN_OR_RETURN(const json parsed, ReadHubConfig(path, max_bytes));
+  return parsed.dump();
 }
 
 }  // namespace ovdiff::engine
