@@ -32,9 +32,9 @@ using BatchFunction =
 // Tasks of one call that may share batches with each other and with those of
 // other calls whose function and shape are equal.
 struct BatchGroup {
-  std::string function;  // A name given to RegisterBatchFunction().
-  std::string shape;     // All that must agree within a batch: "448x448".
-  std::vector<BatchTask*> tasks;
+  std::string function = {};  // A name given to RegisterBatchFunction().
+  std::string shape = {};     // All that must agree within a batch: "448x448".
+  std::vector<BatchTask*> tasks = {};
 };
 
 }  // namespace ovdiff::engine

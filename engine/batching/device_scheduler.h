@@ -34,9 +34,9 @@ struct DeviceSchedulerOptions {
   // interactive work. >= 0
   absl::Duration max_bulk_wait = absl::Seconds(2);
   // Runs first on the device thread: number of threads, inference mode, ….
-  std::function<void()> on_thread_start;
+  std::function<void()> on_thread_start = nullptr;
   // The time that deadlines and delays are compared with. For tests.
-  std::function<absl::Time()> clock;  // null: absl::Now
+  std::function<absl::Time()> clock = nullptr;  // null: absl::Now
 };
 
 // EXAMPLE

@@ -21,7 +21,7 @@ struct KMeansOptions {
   uint64_t seed = 0;  // of k-means++; draws are std::mt19937_64's, on the host
   // Defined: [K, D] float32, used instead of k-means++; num_clusters is
   // ignored.
-  torch::Tensor initial_centres;
+  torch::Tensor initial_centres = {};
 };
 
 struct KMeansResult {
