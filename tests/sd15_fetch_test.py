@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""deploy/bundles/sd15/fetch.py against a hub of our own making: no network, no torch.
+
+The hub and the conversion are stood in for; what is under test is that nothing
+unverified is kept, and that a second run fetches nothing.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+import pathlib
+import sys
+import tempfile
+import types
+import unittest
+from unittest import mock
+
+BUNDLE = pathlib.Path(__file__).resolve().parent.parent / "deploy" / "bundles" / "sd15"
+sys.dont_write_bytecode = True
+SPEC = importlib.util.spec_from_file_location("sd15_fetch", BUNDLE / "fetch.py")
+sd15_fetch = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(sd15_fetch)
+
+CONTENT = {"config.json": b"{}", "big.safetensors": b"weights", "pickled.bin": b"pickle"}
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def git_blob(data):
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class Hub(types.ModuleType):
+    """As much of huggingface_hub as fetch.py calls."""
+
+    def __init__(self, served):
+        super().__init__("huggingface_hub")
+        self.served = served
+        self.downloads = 0
+
+    def HfApi(self):  # the library's own name
+        return self
+
+    def model_info(self, repository, revision):
+        return types.SimpleNamespace(sha=f"commit-of-{revision}")
+
+    def get_paths_info(self, repository, paths, revision):
+        data = CONTENT[paths[0]]
+        lfs = None if paths[0] == "config.json" else types.SimpleNamespace(sha256=sha256(data))
+        return [types.SimpleNamespace(size=len(data), lfs=lfs, blob_id=git_blob(data))]
+
+    def hf_hub_download(self, repository, path, revision, local_dir):
+        self.downloads += 1
+        target = pathlib.Path(local_dir) / path
+        target.write_bytes(self.served[path])
+        return str(target)
+
+
+class Fetch(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.manifest = {
+            "repositories": {"some/model": {"revision": "main", "folder": "part"}},
+            "files": [{"repository": "some/model", "path": path, "bytes": None, "sha256": None}
+                      for path in CONTENT]}
+        self.manifest["files"][2]["to"] = "pickled.safetensors"
+
+    def fetch(self, served, lock=None):
+        lock = {} if lock is None else lock
+        hub = Hub(served)
+
+        def convert(source, target):
+            target.write_bytes(b"safe:" + source.read_bytes())
+
+        with mock.patch.dict(sys.modules, {"huggingface_hub": hub}), \
+                mock.patch.object(sd15_fetch, "to_safetensors", convert), \
+                contextlib.redirect_stdout(io.StringIO()):
+            sd15_fetch.fetch(self.manifest, self.root, lock)
+        return hub, lock
+
+    def test_fetches_verifies_and_converts_once(self):
+        _, lock = self.fetch(CONTENT)
+        self.assertEqual(b"weights", (self.root / "part/big.safetensors").read_bytes())
+        self.assertEqual(b"safe:pickle", (self.root / "part/pickled.safetensors").read_bytes())
+        self.assertFalse((self.root / "part/pickled.bin").exists())
+        self.assertEqual(lock, json.loads((self.root / "fetched.json").read_text()))
+        hub, _ = self.fetch(CONTENT, lock)
+        self.assertEqual(0, hub.downloads)
+        (self.root / "part/big.safetensors").write_bytes(b"damaged")
+        hub, _ = self.fetch(CONTENT, lock)
+        self.assertEqual(1, hub.downloads)
+
+    def test_what_differs_from_the_record_is_not_kept(self):
+        for path in CONTENT:
+            wrong = dict(CONTENT)
+            wrong[path] = b"?" * len(CONTENT[path])
+            with self.subTest(path), self.assertRaises(SystemExit) as caught:
+                self.fetch(wrong)
+            self.assertIn(path, str(caught.exception))
+            self.assertFalse((self.root / "part" / path).exists())
+            (self.root / "fetched.json").unlink(missing_ok=True)
+
+    def test_what_differs_from_the_pin_is_not_kept(self):
+        self.manifest["files"][1]["sha256"] = sha256(b"other")
+        with self.assertRaises(SystemExit) as caught:
+            self.fetch(CONTENT)
+        self.assertIn("big.safetensors", str(caught.exception))
+
+    def test_the_manifest_fits_the_bundle(self):
+        manifest = json.loads((BUNDLE / "files.json").read_text())
+        bundle = json.loads((BUNDLE / "bundle.json").read_text())
+        folders = {entry["folder"] for entry in manifest["repositories"].values()}
+        wanted = {space["folder"] for space in bundle["spaces"] if "folder" in space}
+        wanted |= {bundle["diffusion"]["folder"], bundle["prefilter"]["folder"]}
+        self.assertEqual(wanted, folders)
+        targets = {sd15_fetch.target_of(manifest, entry) for entry in manifest["files"]}
+        targets |= set(manifest["written"])
+        for name in ("unet", "vae"):
+            self.assertIn(f"stable-diffusion/{name}/diffusion_pytorch_model.safetensors", targets)
+        for name in ("clip", "dino", "stable-diffusion/text_encoder"):
+            self.assertLessEqual({f"{name}/config.json", f"{name}/model.safetensors"}, targets)
+
+
+if __name__ == "__main__":
+    unittest.main()
