@@ -94,6 +94,35 @@ cuda: packages ## Build and link with CUDA into build/cuda (2.5 GB of downloads;
 	@build/cuda/bin/cuda_probe
 	@printf 'Next: on a machine with an NVIDIA driver, build/cuda/bin/ovdiffd --device cuda\n'
 
+# Tools of others, for checks that `make test` does not need. With Go at hand.
+GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+GHZ := github.com/bojand/ghz/cmd/ghz@v0.93.0
+KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+KUBERNETES := k8s.io/kubernetes@v1.31.0
+define need_go
+	@command -v go >/dev/null || { echo "error: this target needs Go 1.21 or newer" >&2; exit 1; }
+	@mkdir -p build/tools
+endef
+
+.PHONY: test-foreign
+test-foreign: build ## grpcurl and ghz against the real server (installs them with Go)
+	$(call need_go)
+	$(SAY) "grpcurl and ghz into build/tools"
+	@GOBIN=$(CURDIR)/build/tools go install $(GRPCURL)
+	@GOBIN=$(CURDIR)/build/tools go install $(GHZ)
+	$(SAY) "Testing with them"
+	@OVDIFF_TOOLS=$(CURDIR)/build/tools OVDIFF_BIN=$(CURDIR)/$(BUILD)/bin \
+	  PYTHONPATH=$(BUILD)/tests/e2e/gen /usr/bin/python3 tests/e2e/foreign.py -v
+
+.PHONY: check-k8s
+check-k8s: ## Validate deploy/k8s strictly with kubeconform (installs it with Go)
+	$(call need_go)
+	@GOBIN=$(CURDIR)/build/tools go install $(KUBECONFORM)
+	@python3 deploy/k8s/schemas.py "$$(go mod download -json $(KUBERNETES) | \
+	  sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/api/openapi-spec/swagger.json" build/tools/schemas
+	@build/tools/kubeconform -strict -summary -schema-location \
+	  'build/tools/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json' deploy/k8s/*.yaml
+
 .PHONY: asan
 asan: deps ## Build and test with the address and undefined-behaviour sanitizers
 	@mkdir -p build

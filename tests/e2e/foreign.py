@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Tools that we did not write, against the real server: grpcurl by reflection, and
+ghz with eight callers while a class is being added. `make test-foreign` calls it."""
+
+import base64
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from google.protobuf import json_format
+from harness import ServerCase, add_request, answer_of, scene, seg_pb, vocab_pb
+
+TOOLS = pathlib.Path(os.environ["OVDIFF_TOOLS"])
+
+
+def segment_request(vocabulary, picture):
+    return {"vocabulary": vocabulary, "image": {"encoded": base64.b64encode(picture).decode()},
+            "labelMapFormat": "LABEL_MAP_FORMAT_RAW_U16"}
+
+
+class Grpcurl(ServerCase):
+    def grpcurl(self, *arguments, message=None):
+        command = [str(TOOLS / "grpcurl"), "-plaintext"]
+        if message is not None:
+            command += ["-d", "@"]
+        done = subprocess.run([*command, *arguments],
+                              input=json.dumps(message) if message is not None else "",
+                              capture_output=True, text=True, timeout=240, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_lists_adds_and_segments(self):
+        address = self.server.address()
+        status, output, errors = self.grpcurl(address, "list")
+        self.assertEqual(0, status, errors)
+        self.assertLessEqual({"ovdiff.v1.VocabularyService", "ovdiff.v1.SegmentationService",
+                              "ovdiff.v1.InfoService", "grpc.health.v1.Health"},
+                             set(output.split()))
+        status, output, errors = self.grpcurl(address, "describe", "ovdiff.v1.SegmentRequest")
+        self.assertEqual(0, status, errors)
+        self.assertIn("vocabulary", output)
+
+        status, output, errors = self.grpcurl(
+            address, "ovdiff.v1.VocabularyService/AddClasses",
+            message={"vocabulary": "shop", "classes": [{"name": "sneaker"}, {"name": "bag"}],
+                     "options": {"numPictures": 2, "numSteps": 2, "numParts": 2}})
+        self.assertEqual(0, status, errors)
+        self.assertIn("JOB_STATE_SUCCEEDED", output)
+
+        status, output, errors = self.grpcurl(
+            address, "ovdiff.v1.SegmentationService/Segment",
+            message=segment_request("shop", scene(0)))
+        self.assertEqual(0, status, errors)
+        answer = json.loads(output)
+        self.assertEqual(64, answer["labelMap"]["width"])
+        self.assertEqual({"sneaker", "bag"}, {row["name"] for row in answer["classes"]})
+        expected = self.client.segment("shop", scene(0)).label_map.data
+        self.assertEqual(expected, base64.b64decode(answer["labelMap"]["data"]))
+
+    def test_errors_are_readable(self):
+        status, _, errors = self.grpcurl(
+            self.server.address(), "ovdiff.v1.SegmentationService/Segment",
+            message=segment_request("nowhere", scene(0)))
+        self.assertNotEqual(0, status)
+        for word in ("NotFound", "nowhere", "ErrorInfo", "VOCABULARY_NOT_FOUND"):
+            self.assertIn(word, errors)
+
+
+class Ghz(ServerCase):
+    CALLERS, CALLS = 8, 240
+
+    def test_eight_callers_while_a_class_is_added(self):
+        names = ["sneaker", "bag", "dress"]
+        self.client.add("crowd", names, pictures=3, steps=2)
+        alone = self.client.segment("crowd", scene(4))
+        build = self.client.vocabulary.AddClasses(add_request("busy", ["coat"], 32, 400))
+        job = next(build).job.id
+        before = self.batches()
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            done = subprocess.run(
+                [str(TOOLS / "ghz"), "--insecure", "--call",
+                 "ovdiff.v1.SegmentationService.Segment", "-c", str(self.CALLERS), "-n",
+                 str(self.CALLS), "-t", "60s", "-O", "json", "--debug", str(log), "-d",
+                 json.dumps(segment_request("crowd", scene(4))), self.server.address()],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500, check=False)
+            self.assertEqual(0, done.returncode, done.stderr)
+            responses = [json.loads(line)["response"] for line in log.read_text().splitlines()
+                         if '"Received response"' in line]
+        after = self.batches()
+        state = self.client.vocabulary.GetJob(vocab_pb.GetJobRequest(job=job)).job.state
+        self.client.vocabulary.CancelJob(vocab_pb.CancelJobRequest(job=job))
+
+        report = json.loads(done.stdout)
+        self.assertEqual({"OK": self.CALLS}, report["statusCodeDistribution"], report)
+        self.assertEqual(self.CALLS, len(responses))
+        for response in responses:
+            message = seg_pb.SegmentResponse()
+            json_format.ParseDict(response if isinstance(response, dict) else json.loads(response),
+                                  message)
+            self.assertEqual(answer_of(alone), answer_of(message))
+        self.assertEqual(vocab_pb.JOB_STATE_RUNNING, state, "the class was done too early")
+        mean_batch = (after[1] - before[1]) / (after[0] - before[0])
+        milliseconds = {row["percentage"]: row["latency"] / 1e6
+                        for row in report["latencyDistribution"]}
+        print(f"ghz: {report['rps']:.1f} calls/s, median {milliseconds[50]:.0f} ms, "
+              f"99 % {milliseconds[99]:.0f} ms, mean batch size {mean_batch:.2f}")
+        self.assertGreater(mean_batch, 1.0)
+
+    def batches(self):
+        metrics = self.server.metrics()
+        return tuple(sum(value for name, value in metrics.items() if name.startswith(prefix))
+                     for prefix in ("ovdiff_batch_size_count", "ovdiff_batch_size_sum"))
+
+
+if __name__ == "__main__":
+    unittest.main()
