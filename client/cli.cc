@@ -60,9 +60,7 @@ void RegisterCommands(Registry& registry) {
 std::string Advice(const absl::Status& status, const CommonFlags& flags) {
   switch (status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
-      return "  raise --timeout, or see `ovdiff info` for how busy servers "
-             "limit "
-             "themselves";
+      return "  raise --timeout, or try again when the server is less busy";
     case absl::StatusCode::kUnimplemented:
       return absl::StrCat("  is ", flags.server,
                           " an ovdiffd of this version?");
