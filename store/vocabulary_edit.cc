@@ -10,6 +10,9 @@
 namespace ovdiff::store {
 namespace {
 
+// Versions of so few classes stand alone: a damaged one costs no other.
+constexpr size_t kMaxAlwaysWhole = 64;
+
 bool LabelIsLess(const ClassEntry& a, const ClassEntry& b) {
   return a.label < b.label;
 }
@@ -96,7 +99,8 @@ VersionRecord MakeVersionRecord(const Vocabulary& vocabulary,
     // Whole versions of n entries every d changes cost n/d + d/2 entries a
     // change, least at d = sqrt(2n).
     const size_t changes = record.classes.size() + record.removed_labels.size();
-    if (changes * changes <= 2 * vocabulary.classes.size()) {
+    const size_t num_classes = vocabulary.classes.size();
+    if (num_classes > kMaxAlwaysWhole && changes * changes <= 2 * num_classes) {
       return record;
     }
     record.base_version = 0;

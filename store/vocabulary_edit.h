@@ -22,8 +22,9 @@ absl::StatusOr<std::vector<ClassEntry>> ClassesOf(const VersionRecord& delta,
                                                   const VersionRecord* base);
 
 // The record of `vocabulary`: what differs from `base`, or all of it when
-// there is no base or that is nearly as short. A reader needs two records at
-// most, and adding n classes one by one writes O(n^1.5) entries, not O(n^2).
+// there is no base, there are few classes, or that is nearly as short. A reader
+// needs two records at most, and adding n classes one by one writes O(n^1.5)
+// entries, not O(n^2).
 VersionRecord MakeVersionRecord(const Vocabulary& vocabulary,
                                 const VersionRecord* base);
 

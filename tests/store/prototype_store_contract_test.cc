@@ -227,20 +227,24 @@ TEST_P(PrototypeStoreContractTest, VersionsStayAsTheyWere) {
   }
 }
 
-// Long enough for versions that are kept as differences and whole ones alike.
-TEST_P(PrototypeStoreContractTest, AHundredVersionsReadBackExactly) {
-  std::vector<Vocabulary> versions;
-  for (int i = 0; i < 100; ++i) {
+// Enough classes for versions that are kept as differences, and enough changes
+// for whole ones between them.
+TEST_P(PrototypeStoreContractTest, ManyVersionsReadBackExactly) {
+  std::vector<NewClass> first;
+  for (int i = 0; i < 70; ++i) {
+    first.push_back(MakeNewClass(absl::StrCat("class ", i)));
+  }
+  std::vector<Vocabulary> versions = {MustPublish(kShop, first)};
+  for (int i = 0; i < 40; ++i) {
     if (i % 7 == 6) {
       const std::string name = versions.back().classes[i % 5].name;
       auto removed = store_->RemoveClasses(kShop, {{name}});
       ASSERT_TRUE(removed.ok()) << removed.status();
       versions.push_back(*std::move(removed));
     } else {
-      // Every tenth replaces an earlier class.
-      const int number = i % 10 == 9 ? i / 2 : i;
-      versions.push_back(MustPublish(
-          kShop, {MakeNewClass(absl::StrCat("class ", number), i)}));
+      // Every third replaces an earlier class.
+      const std::string name = absl::StrCat("class ", i % 3 == 2 ? i : 100 + i);
+      versions.push_back(MustPublish(kShop, {MakeNewClass(name, i)}));
     }
   }
   for (const Vocabulary& version : versions) {

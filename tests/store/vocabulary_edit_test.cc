@@ -21,6 +21,14 @@ ClassEntry Entry(uint16_t label, int seed = 0) {
   return entry;
 }
 
+std::vector<ClassEntry> EntriesTo(uint16_t last_label) {
+  std::vector<ClassEntry> entries;
+  for (uint16_t label = 1; label <= last_label; ++label) {
+    entries.push_back(Entry(label));
+  }
+  return entries;
+}
+
 Vocabulary MakeVocabulary(int64_t version, std::vector<ClassEntry> classes) {
   Vocabulary vocabulary;
   vocabulary.id.name = "v";
@@ -34,7 +42,7 @@ TEST(VocabularyEditTest, DifferencesLeadBack) {
   std::mt19937 random(1);
   for (int round = 0; round < 200; ++round) {
     std::vector<ClassEntry> classes;
-    for (uint16_t label = 1; label <= 60; ++label) {
+    for (uint16_t label = 1; label <= 200; ++label) {
       if (random() % 2 == 0) {
         classes.push_back(Entry(label));
       }
@@ -44,7 +52,7 @@ TEST(VocabularyEditTest, DifferencesLeadBack) {
     ASSERT_EQ(base.base_version, 0);
     const int num_edits = static_cast<int>(random() % 6);
     for (int i = 0; i < num_edits; ++i) {
-      const auto label = static_cast<uint16_t>(1 + random() % 60);
+      const auto label = static_cast<uint16_t>(1 + random() % 200);
       if (random() % 2 == 0) {
         PutClasses({Entry(label, round)}, classes);
       } else {
@@ -62,10 +70,7 @@ TEST(VocabularyEditTest, DifferencesLeadBack) {
 }
 
 TEST(VocabularyEditTest, SmallChangesAreKeptSmall) {
-  std::vector<ClassEntry> classes;
-  for (uint16_t label = 1; label <= 1000; ++label) {
-    classes.push_back(Entry(label));
-  }
+  std::vector<ClassEntry> classes = EntriesTo(1000);
   const VersionRecord base =
       MakeVersionRecord(MakeVocabulary(1, classes), nullptr);
   EXPECT_EQ(base.classes.size(), 1000U);
@@ -95,11 +100,22 @@ TEST(VocabularyEditTest, ClassesAddedOneByOneStayFarFromQuadratic) {
   EXPECT_LT(num_entries, 130'000U);  // Whole versions: 2,001,000.
 }
 
+TEST(VocabularyEditTest, FewClassesAreAlwaysWhole) {
+  const VersionRecord base =
+      MakeVersionRecord(MakeVocabulary(1, EntriesTo(63)), nullptr);
+  EXPECT_EQ(
+      MakeVersionRecord(MakeVocabulary(2, EntriesTo(64)), &base).base_version,
+      0);
+  EXPECT_EQ(
+      MakeVersionRecord(MakeVocabulary(2, EntriesTo(65)), &base).base_version,
+      1);
+}
+
 TEST(VocabularyEditTest, ADifferenceNeedsItsBase) {
   const VersionRecord base =
-      MakeVersionRecord(MakeVocabulary(1, {Entry(1), Entry(2)}), nullptr);
-  VersionRecord next = MakeVersionRecord(
-      MakeVocabulary(2, {Entry(1), Entry(2), Entry(3)}), &base);
+      MakeVersionRecord(MakeVocabulary(1, EntriesTo(99)), nullptr);
+  const VersionRecord next =
+      MakeVersionRecord(MakeVocabulary(2, EntriesTo(100)), &base);
   ASSERT_EQ(next.base_version, 1);
   EXPECT_EQ(ClassesOf(next, nullptr).status().code(),
             absl::StatusCode::kDataLoss);
