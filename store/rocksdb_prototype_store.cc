@@ -144,13 +144,21 @@ absl::Status RocksDbTables::Scan(
 }
 
 absl::Status RocksDbTables::CheckRoom(int64_t bytes) const {
+  // What is still in memory will be written to files, too.
+  uint64_t unflushed = 0;
+  if (!database_.db->GetAggregatedIntProperty(
+          rocksdb::DB::Properties::kCurSizeAllMemTables, &unflushed)) {
+    return absl::UnavailableError("RocksDB does not tell its memory");
+  }
   OVDIFF_ASSIGN_OR_RETURN(const int64_t free, FreeBytes(path_));
-  const int64_t needed = min_free_bytes_ + bytes;
+  const int64_t needed =
+      min_free_bytes_ + bytes + static_cast<int64_t>(unflushed);
   if (free < needed) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "the volume of ", path_, " has ", free / kMiB, " MiB free, ",
-        "a write needs ", needed / kMiB, " MiB (", min_free_bytes_ / kMiB,
-        " MiB kept free and ", bytes,
+        "the volume of ", path_, " has ", free / kMiB,
+        " MiB free, a write needs ", needed / kMiB, " MiB (",
+        min_free_bytes_ / kMiB, " MiB kept free, ", unflushed,
+        " bytes not yet flushed, ", bytes,
         " bytes to write): free space or enlarge it; reads go on"));
   }
   return absl::OkStatus();
