@@ -18,7 +18,7 @@ SAY := @printf '\n== %s\n'
 .PHONY: help
 help: ## This list
 	@printf 'OVDiff server. Targets:\n'
-	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
 	  while IFS='|' read -r name text; do printf '%-22s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo

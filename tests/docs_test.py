@@ -16,7 +16,7 @@ FOLDERS = ("proto", "server", "client", "store", "engine", "deploy", "docker", "
            "benchmarks", "cmake", ".ci")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
-MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
+MAKE = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
 # Lines of a fenced block, or code in backticks: where a command may stand.
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -55,7 +55,7 @@ def faults_of(text, folder, targets):
 class Documents(unittest.TestCase):
     def setUp(self):
         makefile = (ROOT / "Makefile").read_text()
-        self.targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+        self.targets = set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
 
     def test_a_dead_pointer_is_found(self):
         for text in ("[x](no/such/file.md)", "`engine/no/such.cc`", "`make nothing`",
@@ -72,8 +72,8 @@ class Documents(unittest.TestCase):
 
     def test_help_lists_every_target(self):
         makefile = (ROOT / "Makefile").read_text()
-        phony = set(re.findall(r"^\.PHONY: ([a-z-]+)$", makefile, re.MULTILINE))
-        described = set(re.findall(r"^([a-z][a-z-]*):[^#\n]*## ", makefile, re.MULTILINE))
+        phony = set(re.findall(r"^\.PHONY: ([a-z0-9-]+)$", makefile, re.MULTILINE))
+        described = set(re.findall(r"^([a-z][a-z0-9-]*):[^#\n]*## ", makefile, re.MULTILINE))
         self.assertEqual(phony, described)
 
     def test_presets_of_make_exist(self):
