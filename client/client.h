@@ -36,7 +36,7 @@ struct ClientOptions {
   // Any gRPC target: "host:port", "dns:///name:port", "unix:/path".
   std::string server = "127.0.0.1:50051";
   // Null: plain text.
-  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
   // Deadline of a unary call that sets none of its own.
   absl::Duration timeout = absl::Seconds(60);
   // Largest answer that is taken. A 16-bit label map of a large photo passes
@@ -47,9 +47,9 @@ struct ClientOptions {
 struct CallOptions {
   // From the call's start; nullopt: ClientOptions::timeout for unary calls,
   // none for AddClasses and StreamSegment.
-  std::optional<absl::Duration> timeout;
+  std::optional<absl::Duration> timeout = std::nullopt;
   // Cancels the call, which then returns CANCELLED.
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 // A vocabulary's version, all pages joined.
