@@ -123,6 +123,19 @@ check-k8s: ## Validate deploy/k8s strictly with kubeconform (installs it with Go
 	@build/tools/kubeconform -strict -summary -schema-location \
 	  'build/tools/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json' deploy/k8s/*.yaml
 
+BUF := @bufbuild/buf@1.75.0
+
+.PHONY: check-proto
+check-proto: deps ## buf lint over proto/ (installs buf with npm)
+	@command -v npm >/dev/null || { echo "error: this target needs npm" >&2; exit 1; }
+	@npm install --silent --no-audit --no-fund --prefix build/tools/npm $(BUF)
+	@rm -rf build/tools/buf && mkdir -p build/tools/buf/googleapis
+	@cp -r proto build/tools/buf/ && cp -r .deps/googleapis/google build/tools/buf/googleapis/
+	@printf 'version: v1\n' > build/tools/buf/googleapis/buf.yaml
+	@printf 'version: v1\ndirectories: [proto, googleapis]\n' > build/tools/buf/buf.work.yaml
+	@cd build/tools/buf && ../npm/node_modules/.bin/buf lint --path proto/ovdiff .
+	@echo "buf lint: clean"
+
 .PHONY: asan
 asan: deps ## Build and test with the address and undefined-behaviour sanitizers
 	@mkdir -p build
