@@ -119,7 +119,8 @@ struct KMeansSolver::Impl {
 
 absl::Status KMeansSolver::Impl::Statistics() {
   const int64_t step = std::max<int64_t>(1, n / kOriginRows);
-  origin = rows.slice(0, 0, n, step).mean(0);
+  // Bad rows are found below, not here, where they would make all rows bad.
+  origin = at::nan_to_num(rows.slice(0, 0, n, step).mean(0), 0, 0, 0);
   spread = torch::empty({n}, rows.options());
   lengths = torch::empty({n}, rows.options());
   torch::Tensor sum = torch::zeros({d}, rows.options().dtype(torch::kFloat64));

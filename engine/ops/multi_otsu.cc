@@ -84,8 +84,13 @@ struct Moments {
     }
   }
 
-  // What bins from…to add to the between-class variance.
+  // What bins from…to add to the between-class variance. scikit-image's table
+  // leaves the entry of bin 0 alone at 0; it decides where the first bin holds
+  // much, so it is repeated here.
   float Variance(size_t from, size_t to) const {
+    if (to == 0) {
+      return 0;
+    }
     const float weight = zeroth[to] - (from == 0 ? 0.0f : zeroth[from - 1]);
     if (!(weight > 0)) {
       return 0;

@@ -1,0 +1,144 @@
+#include "engine/ops/matching.h"
+
+#include <limits>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/engine/ops/test_support.h"
+
+namespace ovdiff::engine {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+torch::Tensor Vectors(uint32_t seed, int64_t count, int64_t dim) {
+  return NormalisedVectors(DrawnTensor(seed, {count, dim}) - 0.5);
+}
+
+// Every cell against every vector, in double.
+torch::Tensor Reference(const torch::Tensor& features,
+                        const std::vector<torch::Tensor>& classes) {
+  torch::Tensor cells = features.to(torch::kFloat64).permute({0, 2, 3, 1});
+  cells = cells / cells.norm(2, {3}, true);
+  std::vector<torch::Tensor> rows;
+  for (const torch::Tensor& vectors : classes) {
+    rows.push_back(std::get<0>(
+        torch::matmul(cells, vectors.to(torch::kFloat64).t()).max(3)));
+  }
+  return torch::stack(rows, 1).to(torch::kFloat32);
+}
+
+TEST(MatchingTest, BestCosineOfEachClass) {
+  const torch::Tensor features = DrawnTensor(1, {3, 17, 5, 4}) - 0.4;
+  const std::vector<torch::Tensor> classes = {
+      Vectors(2, 1, 17), Vectors(3, 65, 17), Vectors(4, 7, 17)};
+  const torch::Tensor scores = MatchClasses(features, classes);
+  EXPECT_EQ(scores.sizes(), (std::vector<int64_t>{3, 3, 5, 4}));
+  EXPECT_TRUE(
+      torch::allclose(scores, Reference(features, classes), 1e-5, 1e-6));
+}
+
+TEST(MatchingTest, APictureAloneEqualsItInABatch) {
+  const torch::Tensor features = DrawnTensor(1, {3, 17, 5, 4}) - 0.4;
+  const std::vector<torch::Tensor> classes = {Vectors(2, 9, 17),
+                                              Vectors(3, 4, 17)};
+  const torch::Tensor scores = MatchClasses(features, classes);
+  const torch::Tensor alone = MatchClasses(features[1], classes);
+  EXPECT_EQ(alone.dim(), 3);
+  EXPECT_TRUE(torch::equal(alone, scores[1]));
+}
+
+TEST(MatchingTest, ManyVectorsAreMatchedInChunks) {
+  // 20,000 x 1,000 similarities are more than a chunk holds.
+  const torch::Tensor features = DrawnTensor(1, {1, 3, 40, 25}) - 0.5;
+  const std::vector<torch::Tensor> classes = {Vectors(2, 20000, 3)};
+  EXPECT_TRUE(torch::allclose(MatchClasses(features, classes),
+                              Reference(features, classes), 1e-5, 1e-6));
+}
+
+TEST(MatchingTest, LengthsDoNotMatter) {
+  const torch::Tensor features = DrawnTensor(1, {8, 3, 3}) - 0.5;
+  const std::vector<torch::Tensor> classes = {Vectors(2, 5, 8)};
+  EXPECT_TRUE(torch::allclose(MatchClasses(features * 1e6, classes),
+                              MatchClasses(features * 1e-6, classes), 1e-4,
+                              1e-5));
+}
+
+TEST(MatchingTest, ACellEqualToAVectorScoresOne) {
+  const torch::Tensor vectors = Vectors(2, 3, 8);
+  const torch::Tensor features = (vectors[1] * 3).reshape({8, 1, 1});
+  const float score = MatchClasses(features, {vectors}).item<float>();
+  EXPECT_NEAR(score, 1, 1e-6);
+  EXPECT_LE(score, 1);
+}
+
+TEST(MatchingTest, CellsWithoutDirectionScoreZero) {
+  torch::Tensor features = DrawnTensor(1, {4, 1, 4}) + 0.1;
+  features.select(2, 0).zero_();
+  features[1][0][1] = kNan;
+  features[2][0][2] = std::numeric_limits<float>::infinity();
+  const torch::Tensor scores =
+      MatchClasses(features, {torch::full({1, 4}, 0.5f)});
+  EXPECT_TRUE(torch::equal(scores.flatten().slice(0, 0, 3), torch::zeros({3})));
+  EXPECT_GT(scores[0][0][3].item<float>(), 0.5f);
+}
+
+TEST(MatchingTest, AClassWithoutVectorsNeverMatches) {
+  const torch::Tensor features = DrawnTensor(1, {4, 2, 2});
+  const torch::Tensor scores =
+      MatchClasses(features, {torch::empty({0, 4}), Vectors(2, 2, 4)});
+  EXPECT_TRUE(torch::equal(scores[0], torch::full({2, 2}, kNoMatch)));
+}
+
+TEST(MatchingTest, NoClasses) {
+  const torch::Tensor scores = MatchClasses(DrawnTensor(1, {4, 2, 2}), {});
+  EXPECT_EQ(scores.sizes(), (std::vector<int64_t>{0, 2, 2}));
+}
+
+TEST(MatchingTest, WrongLengthIsAProgrammingError) {
+  EXPECT_THROW(MatchClasses(DrawnTensor(1, {4, 2, 2}), {Vectors(2, 2, 5)}),
+               c10::Error);
+}
+
+TEST(MatchingTest, HalfFeatures) {
+  const torch::Tensor features = DrawnTensor(1, {8, 3, 3}) - 0.5;
+  const std::vector<torch::Tensor> classes = {Vectors(2, 5, 8)};
+  EXPECT_TRUE(
+      torch::allclose(MatchClasses(features.to(torch::kFloat16), classes),
+                      MatchClasses(features, classes), 1e-2, 2e-3));
+}
+
+TEST(MatchingTest, NormalisedVectorsLeavesOutRowsWithoutDirection) {
+  torch::Tensor vectors = DrawnTensor(1, {5, 3}) + 0.1;
+  vectors[1].zero_();
+  vectors[3][2] = kNan;
+  vectors[4].mul_(1e30);  // Its square overflows float32.
+  const torch::Tensor unit = NormalisedVectors(vectors);
+  ASSERT_EQ(unit.size(0), 3);
+  EXPECT_TRUE(torch::allclose(unit.norm(2, {1}), torch::ones({3})));
+  EXPECT_TRUE(torch::allclose(unit[0] * vectors[0].norm(), vectors[0]));
+  EXPECT_EQ(NormalisedVectors(torch::zeros({2, 3})).size(0), 0);
+}
+
+TEST(MatchingTest, BackgroundIsTheBestOfAll) {
+  const torch::Tensor features = DrawnTensor(1, {2, 6, 3, 2}) - 0.4;
+  const std::vector<torch::Tensor> some = {
+      Vectors(2, 3, 6), torch::empty({0, 6}), Vectors(3, 4, 6)};
+  const auto background = MatchBackground(features, some);
+  ASSERT_TRUE(background.has_value());
+  const torch::Tensor expected =
+      std::get<0>(MatchClasses(features, {some[0], some[2]}).max(1));
+  EXPECT_TRUE(torch::equal(*background, expected));
+  const auto alone = MatchBackground(features[0], some);
+  ASSERT_TRUE(alone.has_value());
+  EXPECT_TRUE(torch::equal(*alone, expected[0]));
+}
+
+TEST(MatchingTest, BackgroundWithoutVectorsIsAbsent) {
+  const torch::Tensor features = DrawnTensor(1, {6, 3, 2});
+  EXPECT_FALSE(MatchBackground(features, {}).has_value());
+  EXPECT_FALSE(MatchBackground(features, {torch::empty({0, 6})}).has_value());
+}
+
+}  // namespace
+}  // namespace ovdiff::engine
