@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "client/demo_pictures.h"
 #include "client/demo_report.h"
 #include "client/demo_scenes.h"
 #include "client/evaluation.h"
@@ -33,12 +34,6 @@ struct DemoVocabulary {
   std::vector<std::string> reused;
 };
 
-// A scene's answer with labels turned into class indices of the truth.
-struct Answer {
-  v1::SegmentResponse response;
-  cv::Mat labels;  // As the server gave them.
-};
-
 // One run of the demo.
 class Demo {
  public:
@@ -47,7 +42,8 @@ class Demo {
       : options_(options),
         client_(client),
         console_(console),
-        interrupts_(interrupts) {}
+        interrupts_(interrupts),
+        pictures_(options.out) {}
 
   absl::StatusOr<Json> Run();
 
@@ -57,33 +53,26 @@ class Demo {
   CallOptions Call() const;
   absl::StatusOr<DemoVocabulary> AddClasses(
       const std::string& vocabulary, const std::vector<std::string>& names);
-  absl::StatusOr<std::vector<Answer>> Segment(
+  absl::StatusOr<std::vector<DemoAnswer>> Segment(
       const DemoVocabulary& vocabulary, const Scenes& scenes,
       const std::vector<std::string>& spaces);
-  absl::StatusOr<Answer> SegmentOne(const DemoVocabulary& vocabulary,
-                                    const DemoScene& scene,
-                                    const std::vector<std::string>& spaces);
+  absl::StatusOr<DemoAnswer> SegmentOne(const DemoVocabulary& vocabulary,
+                                        const DemoScene& scene,
+                                        const std::vector<std::string>& spaces);
   // Index in the truth of each label of the vocabulary.
   std::map<int, int> TruthIndices(const DemoVocabulary& vocabulary) const;
   absl::Status Score(const DemoVocabulary& vocabulary, const DemoScene& scene,
-                     const Answer& answer, SegmentationScore& score) const;
-  absl::StatusOr<std::string> WritePicture(const std::string& name,
-                                           const cv::Mat& picture);
-  absl::StatusOr<std::string> WriteOverlay(
-      const std::string& name, const DemoScene& scene, const cv::Mat& labels,
-      const std::vector<OverlayClass>& classes, bool legend);
-  absl::StatusOr<Json> SceneJson(const DemoScene& scene, const Answer& answer,
-                                 const std::string& suffix);
+                     const DemoAnswer& answer, SegmentationScore& score) const;
   absl::Status Measure(const DemoVocabulary& vocabulary, Json& summary);
   absl::Status MeasureSpaces(const DemoVocabulary& vocabulary, Json& summary);
   absl::Status ShowColours(const DemoVocabulary& vocabulary, Json& summary);
   absl::Status WriteReport(const Json& summary);
-  void Announce(const Json& summary);
 
   const DemoOptions& options_;
   Client& client_;
   Console& console_;
   Interrupts& interrupts_;
+  const DemoPictures pictures_;
   v1::GetServerInfoResponse info_;
   DemoScenes scenes_;
 };
@@ -92,8 +81,6 @@ Json NumberOrNull(double value) {
   return std::isnan(value) ? Json(nullptr)
                            : Json(std::round(value * 1e6) / 1e6);
 }
-
-std::string HexColour(int colour) { return absl::StrFormat("#%06x", colour); }
 
 std::vector<OverlayClass> VocabularyClasses(const DemoVocabulary& vocabulary) {
   std::vector<OverlayClass> classes;
@@ -158,7 +145,7 @@ absl::StatusOr<DemoVocabulary> Demo::AddClasses(
   return result;
 }
 
-absl::StatusOr<Answer> Demo::SegmentOne(
+absl::StatusOr<DemoAnswer> Demo::SegmentOne(
     const DemoVocabulary& vocabulary, const DemoScene& scene,
     const std::vector<std::string>& spaces) {
   v1::SegmentRequest request;
@@ -177,14 +164,14 @@ absl::StatusOr<Answer> Demo::SegmentOne(
   if (!response.ok()) return response.status();
   absl::StatusOr<cv::Mat> labels = DecodeLabelMap(response->label_map());
   if (!labels.ok()) return labels.status();
-  return Answer{*std::move(response), *labels};
+  return DemoAnswer{*std::move(response), *labels};
 }
 
-absl::StatusOr<std::vector<Answer>> Demo::Segment(
+absl::StatusOr<std::vector<DemoAnswer>> Demo::Segment(
     const DemoVocabulary& vocabulary, const Scenes& scenes,
     const std::vector<std::string>& spaces) {
-  std::vector<absl::StatusOr<Answer>> answers(scenes.size(),
-                                              absl::UnknownError("not asked"));
+  std::vector<absl::StatusOr<DemoAnswer>> answers(
+      scenes.size(), absl::UnknownError("not asked"));
   std::atomic<size_t> next = 0;
   const auto work = [&] {
     for (size_t i = next++; i < scenes.size(); i = next++) {
@@ -197,7 +184,7 @@ absl::StatusOr<std::vector<Answer>> Demo::Segment(
       workers.emplace_back(work);
     }
   }
-  std::vector<Answer> result;
+  std::vector<DemoAnswer> result;
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) {
       return absl::Status(
@@ -222,7 +209,7 @@ std::map<int, int> Demo::TruthIndices(const DemoVocabulary& vocabulary) const {
 }
 
 absl::Status Demo::Score(const DemoVocabulary& vocabulary,
-                         const DemoScene& scene, const Answer& answer,
+                         const DemoScene& scene, const DemoAnswer& answer,
                          SegmentationScore& score) const {
   if (!scene.truth.has_value()) {
     return absl::OkStatus();
@@ -233,74 +220,6 @@ absl::Status Demo::Score(const DemoVocabulary& vocabulary,
     return mapped;
   }
   return score.Add(*scene.truth, indices);
-}
-
-absl::StatusOr<std::string> Demo::WritePicture(const std::string& name,
-                                               const cv::Mat& picture) {
-  const std::string relative = absl::StrCat("pictures/", name, ".png");
-  absl::StatusOr<std::string> png = EncodePng(picture);
-  if (!png.ok()) return png.status();
-  absl::Status written =
-      WriteFileBytes((fs::path(options_.out) / relative).string(), *png);
-  if (!written.ok()) return written;
-  return relative;
-}
-
-absl::StatusOr<std::string> Demo::WriteOverlay(
-    const std::string& name, const DemoScene& scene, const cv::Mat& labels,
-    const std::vector<OverlayClass>& classes, bool legend) {
-  OverlayOptions options;
-  options.legend = legend;
-  absl::StatusOr<cv::Mat> drawn =
-      DrawOverlay(scene.picture, labels, classes, options);
-  if (!drawn.ok()) return drawn.status();
-  return WritePicture(name, *drawn);
-}
-
-absl::StatusOr<Json> Demo::SceneJson(const DemoScene& scene,
-                                     const Answer& answer,
-                                     const std::string& suffix) {
-  const std::string stem = fs::path(scene.file).stem().string() + suffix;
-  Json found = Json::array();
-  Json names = Json::array();
-  for (const v1::SegmentedClass& entry : answer.response.classes()) {
-    if (entry.pixel_count() > 0) {
-      names.push_back(entry.name());
-      found.push_back({{"name", entry.name()},
-                       {"colour", HexColour(entry.colour())},
-                       {"area", entry.area()},
-                       {"score", entry.score()}});
-    }
-  }
-  const std::vector<OverlayClass> classes = OverlayClasses(answer.response);
-  // The picture with no label on it, at the size of the overlays.
-  const cv::Mat nothing = cv::Mat::zeros(scene.picture.size(), CV_16UC1);
-  auto picture = WriteOverlay(stem + ".picture", scene, nothing, {}, false);
-  if (!picture.ok()) return picture.status();
-  auto plain =
-      WriteOverlay(stem + ".answer", scene, answer.labels, classes, false);
-  if (!plain.ok()) return plain.status();
-  auto overlay =
-      WriteOverlay(stem + ".overlay", scene, answer.labels, classes, true);
-  if (!overlay.ok()) return overlay.status();
-  const std::string labels = absl::StrCat("pictures/", stem, ".labels.png");
-  if (absl::Status written =
-          WriteFileBytes((fs::path(options_.out) / labels).string(),
-                         answer.response.label_map().data());
-      !written.ok()) {
-    return written;
-  }
-  return Json{{"file", scene.file},
-              {"caption", scene.caption},
-              {"classes", names},
-              {"milliseconds",
-               std::round(answer.response.timing().total_seconds() * 1e4) / 10},
-              {"found", found},
-              {"pictures",
-               {{"picture", *picture},
-                {"answer", *plain},
-                {"overlay", *overlay},
-                {"labels", labels}}}};
 }
 
 absl::Status Demo::Measure(const DemoVocabulary& vocabulary, Json& summary) {
@@ -314,7 +233,7 @@ absl::Status Demo::Measure(const DemoVocabulary& vocabulary, Json& summary) {
   SegmentationScore total;
   summary["scenes"] = Json::array();
   for (size_t i = 0; i < scenes.size(); ++i) {
-    absl::StatusOr<Json> json = SceneJson(*scenes[i], (*answers)[i], "");
+    absl::StatusOr<Json> json = pictures_.Scene(*scenes[i], (*answers)[i], "");
     if (!json.ok()) return json.status();
     if (scenes[i]->truth.has_value()) {
       SegmentationScore own;
@@ -331,9 +250,9 @@ absl::Status Demo::Measure(const DemoVocabulary& vocabulary, Json& summary) {
       cv::Mat truth = scenes[i]->truth->clone();
       if (absl::Status mapped = MapLabels(labels, truth); !mapped.ok())
         return mapped;
-      auto path =
-          WriteOverlay(fs::path(scenes[i]->file).stem().string() + ".truth",
-                       *scenes[i], truth, classes, false);
+      auto path = pictures_.WriteOverlay(
+          fs::path(scenes[i]->file).stem().string() + ".truth", *scenes[i],
+          truth, classes, false);
       if (!path.ok()) return path.status();
       (*json)["pictures"]["truth"] = *path;
     }
@@ -374,7 +293,7 @@ absl::Status Demo::MeasureSpaces(const DemoVocabulary& vocabulary,
     for (size_t i = 0; i < scenes.size(); ++i) {
       absl::Status scored = Score(vocabulary, *scenes[i], (*answers)[i], score);
       if (!scored.ok()) return scored;
-      auto path = WriteOverlay(
+      auto path = pictures_.WriteOverlay(
           absl::StrCat(fs::path(scenes[i]->file).stem().string(), ".", space),
           *scenes[i], (*answers)[i].labels,
           OverlayClasses((*answers)[i].response), false);
@@ -403,7 +322,7 @@ absl::Status Demo::ShowColours(const DemoVocabulary& vocabulary,
   if (!answers.ok()) return answers.status();
   for (size_t i = 0; i < scenes.size(); ++i) {
     absl::StatusOr<Json> json =
-        SceneJson(*scenes[i], (*answers)[i], ".colours");
+        pictures_.Scene(*scenes[i], (*answers)[i], ".colours");
     if (!json.ok()) return json.status();
     summary["colour_scenes"].push_back(*std::move(json));
   }
@@ -416,42 +335,6 @@ absl::Status Demo::WriteReport(const Json& summary) {
       WriteFileBytes((out / "summary.json").string(), Dump(summary) + "\n");
   if (!written.ok()) return written;
   return WriteFileBytes((out / "index.html").string(), DemoPage(summary));
-}
-
-void Demo::Announce(const Json& summary) {
-  const auto percent = [](const Json& value) {
-    return value.is_number()
-               ? absl::StrFormat("%.1f %%", 100 * value.get<double>())
-               : std::string("unknown");
-  };
-  std::ostream& out = console_.out;
-  out << "\nmIoU with background, all spaces: " << percent(summary["miou"])
-      << "\n";
-  for (const auto& [space, value] : summary["miou_single_space"].items()) {
-    out << "                     " << space << " alone: " << percent(value)
-        << "\n";
-  }
-  out << "Objects against background, IoU:  "
-      << percent(summary["foreground_iou"]) << "\n";
-  const size_t reused = summary["reused_classes"].size();
-  if (reused > 0) {
-    out << reused << " classes were reused from the store: "
-        << absl::StrJoin(
-               summary["reused_classes"].get<std::vector<std::string>>(), ", ")
-        << "\n";
-  } else {
-    out << "Every class was built now. Run the demo again: it will reuse "
-           "them.\n";
-  }
-  const std::string page =
-      fs::absolute(fs::path(options_.out) / "index.html").string();
-  out << "\nLook at  " << page << "\n         "
-      << fs::absolute(fs::path(options_.out) / "summary.json").string()
-      << "\nNext     ovdiff add \"green bag\" --vocabulary "
-      << options_.vocabulary << " --server " << client_.server()
-      << "\n         ovdiff segment your-photo.jpg --vocabulary "
-      << options_.vocabulary << " --server " << client_.server() << " -o out/"
-      << std::endl;
 }
 
 absl::StatusOr<Json> Demo::Run() {
@@ -501,7 +384,8 @@ absl::StatusOr<Json> Demo::Run() {
   summary["seconds"] = absl::ToDoubleSeconds(absl::Now() - begin);
   if (absl::Status written = WriteReport(summary); !written.ok())
     return written;
-  Announce(summary);
+  console_.out << DemoWords(summary, options_.out, client_.server())
+               << std::flush;
   return summary;
 }
 

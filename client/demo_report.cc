@@ -1,11 +1,18 @@
 #include "client/demo_report.h"
 
+#include <filesystem>
+#include <sstream>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 namespace ovdiff::client {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr char kStyle[] = R"css(
 :root{color-scheme:light dark;--ink:#1d2329;--soft:#5d6873;--paper:#f6f7f9;--card:#fff;--line:#dfe3e8;--accent:#0b6bcb}
@@ -212,6 +219,44 @@ std::string DemoPage(const Json& summary) {
   }
   return absl::StrCat(html, Colours(summary), Foot(summary),
                       "</main>\n</body>\n</html>\n");
+}
+
+std::string DemoWords(const Json& summary, const std::string& out_folder,
+                      const std::string& server) {
+  const auto percent = [](const Json& value) {
+    return value.is_number()
+               ? absl::StrFormat("%.1f %%", 100 * value.get<double>())
+               : std::string("unknown");
+  };
+  std::ostringstream out;
+  const std::string vocabulary = summary["vocabulary"].get<std::string>();
+  out << "\nmIoU with background, all spaces: " << percent(summary["miou"])
+      << "\n";
+  for (const auto& [space, value] : summary["miou_single_space"].items()) {
+    out << "                     " << space << " alone: " << percent(value)
+        << "\n";
+  }
+  out << "Objects against background, IoU:  "
+      << percent(summary["foreground_iou"]) << "\n";
+  const size_t reused = summary["reused_classes"].size();
+  if (reused > 0) {
+    out << reused << " classes were reused from the store: "
+        << absl::StrJoin(
+               summary["reused_classes"].get<std::vector<std::string>>(), ", ")
+        << "\n";
+  } else {
+    out << "Every class was built now. Run the demo again: it will reuse "
+           "them.\n";
+  }
+  const std::string page =
+      fs::absolute(fs::path(out_folder) / "index.html").string();
+  out << "\nLook at  " << page << "\n         "
+      << fs::absolute(fs::path(out_folder) / "summary.json").string()
+      << "\nNext     ovdiff add \"green bag\" --vocabulary " << vocabulary
+      << " --server " << server
+      << "\n         ovdiff segment your-photo.jpg --vocabulary " << vocabulary
+      << " --server " << server << " -o out/\n";
+  return out.str();
 }
 
 }  // namespace ovdiff::client

@@ -14,6 +14,10 @@ namespace ovdiff::client {
 // page.
 std::string DemoPage(const Json& summary);
 
+// What the program says at its end: figures, where to look, what next.
+std::string DemoWords(const Json& summary, const std::string& out_folder,
+                      const std::string& server);
+
 // For text between tags and in quoted attributes.
 std::string HtmlEscape(absl::string_view text);
 
