@@ -1,0 +1,128 @@
+#include "server/admin_server.h"
+
+#include <utility>
+#include <vector>
+
+#include "CivetServer.h"
+#include "absl/strings/str_cat.h"
+#include "prometheus/text_serializer.h"
+#include "server/mutex.h"
+
+namespace ovdiff::server {
+namespace {
+
+constexpr char kPlainText[] = "text/plain; charset=utf-8";
+
+void Reply(mg_connection* connection, int code, const char* content_type,
+           const std::string& body) {
+  mg_printf(connection,
+            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+            "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            code, mg_get_response_code_text(connection, code), content_type,
+            body.size());
+  mg_write(connection, body.data(), body.size());
+}
+
+class LiveHandler final : public CivetHandler {
+ public:
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    Reply(connection, 200, kPlainText, "alive\n");
+    return true;
+  }
+};
+
+class ReadyHandler final : public CivetHandler {
+ public:
+  explicit ReadyHandler(const Readiness& readiness) : readiness_(readiness) {}
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    const Readiness::State state = readiness_.Get();
+    Reply(connection, state.is_ready ? 200 : 503, kPlainText,
+          state.text + "\n");
+    return true;
+  }
+
+ private:
+  const Readiness& readiness_;
+};
+
+class MetricsHandler final : public CivetHandler {
+ public:
+  explicit MetricsHandler(Metrics& metrics) : metrics_(metrics) {}
+
+  void Add(std::weak_ptr<prometheus::Collectable> collector) {
+    MutexLock lock(mutex_);
+    collectors_.push_back(std::move(collector));
+  }
+
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    std::vector<prometheus::MetricFamily> families =
+        metrics_.registry().Collect();
+    {
+      MutexLock lock(mutex_);
+      for (const auto& held : collectors_) {
+        if (const auto collector = held.lock()) {
+          auto more = collector->Collect();
+          std::move(more.begin(), more.end(), std::back_inserter(families));
+        }
+      }
+    }
+    Reply(connection, 200, "text/plain; version=0.0.4; charset=utf-8",
+          prometheus::TextSerializer().Serialize(families));
+    return true;
+  }
+
+ private:
+  Metrics& metrics_;
+  Mutex mutex_;
+  std::vector<std::weak_ptr<prometheus::Collectable>> collectors_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+struct AdminServer::Impl {
+  Impl(Metrics& metrics, const Readiness& readiness)
+      : metrics_handler(metrics), ready_handler(readiness) {}
+
+  MetricsHandler metrics_handler;
+  ReadyHandler ready_handler;
+  LiveHandler live_handler;
+  std::string host;
+  std::unique_ptr<CivetServer> server;  // Stops before its handlers go.
+};
+
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(
+    const std::string& address, Metrics& metrics, const Readiness& readiness) {
+  auto impl = std::make_unique<Impl>(metrics, readiness);
+  impl->host = address.substr(0, address.rfind(':'));
+  try {
+    impl->server = std::make_unique<CivetServer>(std::vector<std::string>{
+        "listening_ports", address, "num_threads", "4",
+        // A scraper that hangs must not hold one of them.
+        "request_timeout_ms", "10000"});
+  } catch (const CivetException& error) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on the admin address ", address, " (", error.what(),
+        "); is it in use? --admin-listen sets another"));
+  }
+  impl->server->addHandler("/metrics", impl->metrics_handler);
+  impl->server->addHandler("/readyz", impl->ready_handler);
+  impl->server->addHandler("/livez", impl->live_handler);
+  return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));
+}
+
+AdminServer::AdminServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+AdminServer::~AdminServer() = default;
+
+void AdminServer::AddCollector(
+    std::weak_ptr<prometheus::Collectable> collector) {
+  impl_->metrics_handler.Add(std::move(collector));
+}
+
+std::string AdminServer::address() const {
+  return absl::StrCat(impl_->host, ":",
+                      impl_->server->getListeningPorts().at(0));
+}
+
+}  // namespace ovdiff::server

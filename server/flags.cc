@@ -1,0 +1,144 @@
+#include "server/flags.h"
+
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/info_service.h"
+
+namespace ovdiff::server {
+namespace {
+
+// Durations are seconds on the command line.
+void AddSeconds(CLI::App& app, const char* name, absl::Duration& value,
+                const char* help) {
+  app.add_option_function<double>(
+         name,
+         [&value](const double& seconds) { value = absl::Seconds(seconds); },
+         help)
+      ->check(CLI::NonNegativeNumber)
+      ->default_str(absl::StrCat(absl::ToDoubleSeconds(value)))
+      ->type_name("SECONDS");
+}
+
+template <typename T>
+void Add(CLI::App& app, const char* name, T& value, const char* help) {
+  app.add_option(name, value, help)->capture_default_str();
+}
+
+void AddEngineFlags(CLI::App& app, engine::EngineOptions& engine) {
+  app.add_option("--bundle", engine.bundle_path,
+                 "Folder of models with a bundle.json")
+      ->required();
+  Add(app, "--device", engine.device, "cpu, cuda or cuda:N");
+  Add(app, "--threads", engine.num_threads,
+      "CPU threads that run the networks; 0: all cores");
+  Add(app, "--max-batch-windows", engine.max_batch_windows,
+      "Windows that share one network call");
+  Add(app, "--max-queued-windows", engine.max_queued_windows,
+      "Windows that may wait for the device");
+  AddSeconds(app, "--max-batch-delay", engine.max_batch_delay,
+             "How long a batch that is not full waits for company");
+  AddSeconds(app, "--max-bulk-wait", engine.max_bulk_wait,
+             "After this long a class being built gets one step under load");
+}
+
+void AddStoreFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--store", flags.store_path,
+                 "Folder of the database, made if need be; \"memory\" keeps "
+                 "nothing")
+      ->required();
+  Add(app, "--store-cache-bytes", flags.store.block_cache_bytes,
+      "Memory for the database's block cache");
+  Add(app, "--store-min-free-bytes", flags.store.min_free_bytes,
+      "Writes are refused when the volume has less room than this");
+}
+
+void AddServerFlags(CLI::App& app, ServerOptions& server) {
+  Add(app, "--listen", server.listen_address,
+      "gRPC address, host:port; port 0: any. No TLS and no authentication: "
+      "keep it on loopback or behind a proxy");
+  Add(app, "--admin-listen", server.admin_address,
+      "HTTP address of /metrics, /livez and /readyz, host:port");
+  Add(app, "--segment-threads", server.segment_threads,
+      "Threads that decode pictures and wait for the device");
+  Add(app, "--control-threads", server.control_threads,
+      "Threads that read the store for all other calls");
+  Add(app, "--build-threads", server.build_threads, "Jobs built at once");
+  Add(app, "--prototype-cache-bytes", server.prototype_cache_bytes,
+      "Loaded prototypes that are kept");
+  AddSeconds(app, "--drain-delay", server.drain_delay,
+             "Between 'not ready' and the end of serving; 5 suits Kubernetes");
+  AddSeconds(app, "--drain-timeout", server.drain_timeout,
+             "How long running calls may take after that");
+}
+
+void AddLimitFlags(CLI::App& app, Limits& limits) {
+  Add(app, "--max-message-bytes", limits.max_message_bytes,
+      "Bytes of one request message");
+  Add(app, "--max-image-pixels", limits.max_image_pixels,
+      "Pixels of a picture");
+  Add(app, "--max-image-side", limits.max_image_side,
+      "Pixels of one side of a picture");
+  Add(app, "--max-class-name-characters", limits.max_class_name_characters,
+      "Characters of a class name or prompt");
+  Add(app, "--max-classes-per-request", limits.max_classes_per_request,
+      "Classes of one AddClasses");
+  Add(app, "--max-classes-per-vocabulary", limits.max_classes_per_vocabulary,
+      "Classes of one vocabulary");
+  Add(app, "--max-queued-segments", limits.max_queued_segments,
+      "Segment calls that run or wait");
+  Add(app, "--max-bytes-in-flight", limits.max_bytes_in_flight,
+      "Bytes of their pictures, together");
+  Add(app, "--max-queued-jobs", limits.max_queued_jobs,
+      "Jobs that run or wait");
+  Add(app, "--max-streams", limits.max_streams, "StreamSegment calls at once");
+  Add(app, "--max-stream-in-flight", limits.max_stream_in_flight,
+      "Frames in flight of one stream");
+  Add(app, "--max-pictures", limits.max_pictures, "Support pictures per class");
+  Add(app, "--max-steps", limits.max_steps, "Denoising steps");
+  AddSeconds(app, "--max-segment-seconds", limits.max_segment_seconds,
+             "Longest a Segment may take if the caller sets no deadline");
+  AddSeconds(app, "--job-retention-seconds", limits.job_retention,
+             "How long a finished job can still be asked for");
+}
+
+void AddLogFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--log-level", flags.log_level, "Least level that is logged")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+  app.add_flag("--log-json", flags.log_as_json, "One JSON object per line");
+  app.add_option("--address-file", flags.address_file,
+                 "Written once ready: the gRPC address, then the admin "
+                 "address, a line each");
+}
+
+}  // namespace
+
+std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
+  CLI::App app(
+      "ovdiffd: open-vocabulary segmentation. Class names in, masks out.",
+      "ovdiffd");
+  app.set_version_flag("--version", absl::StrCat("ovdiffd ", kServerVersion));
+  app.set_config("--config", "",
+                 "File of `name = value` lines, as the flags without dashes");
+  AddEngineFlags(app, flags.engine);
+  AddStoreFlags(app, flags);
+  AddServerFlags(app, flags.server);
+  AddLimitFlags(app, flags.server.limits);
+  AddLogFlags(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  flags.store.path = flags.store_path;
+  if (const absl::Status status = Validate(flags.server); !status.ok()) {
+    std::cerr << "ovdiffd: " << status.message() << "\n";
+    return 2;
+  }
+  return std::nullopt;
+}
+
+}  // namespace ovdiff::server

@@ -1,0 +1,138 @@
+#include "server/job_request.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/sha256.h"
+#include "engine/base/status_macros.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "server/error_reasons.h"
+#include "server/grpc_status.h"
+#include "server/prompt_text.h"
+#include "server/validation.h"
+
+namespace ovdiff::server {
+namespace {
+
+constexpr size_t kIdHexDigits = 40;
+
+// What is asked for: two requests with the same hash are one job. Options count
+// as the caller wrote them, so that a job keeps its identity when the server's
+// defaults change.
+std::string ContentHash(const v1::AddClassesRequest& request) {
+  const v1::BuildOptions& options = request.options();
+  Sha256 hash;
+  hash.UpdateField("ovdiff.job.1");
+  hash.UpdateField(request.vocabulary());
+  hash.UpdateField(absl::StrCat(request.classes_size()));
+  for (const v1::ClassSpec& spec : request.classes()) {
+    hash.UpdateField(spec.name());
+    hash.UpdateField(spec.prompt().empty() ? spec.name() : spec.prompt());
+    hash.UpdateField(ToKind(spec.kind()) == ClassKind::kStuff ? "stuff"
+                                                              : "thing");
+  }
+  const auto update = [&hash](bool has, const std::string& value) {
+    hash.UpdateField(has ? "set" : "unset");
+    hash.UpdateField(has ? value : "");
+  };
+  update(options.has_num_pictures(), absl::StrCat(options.num_pictures()));
+  update(options.has_num_steps(), absl::StrCat(options.num_steps()));
+  update(options.has_guidance_scale(), absl::StrCat(options.guidance_scale()));
+  update(options.has_seed(), absl::StrCat(options.seed()));
+  update(options.has_prompt_template(), options.prompt_template());
+  update(options.has_negative_prompt(), options.negative_prompt());
+  update(options.has_num_parts(), absl::StrCat(options.num_parts()));
+  return ToHex(hash.Finish());
+}
+
+}  // namespace
+
+absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
+                                const ResolvedBuildOptions& options,
+                                const engine::Engine& engine,
+                                const Limits& limits) {
+  OVDIFF_RETURN_IF_ERROR(ValidateVocabularyName(request.vocabulary()));
+  OVDIFF_RETURN_IF_ERROR(ValidateJobId(request.request_id(), "request_id",
+                                       /*may_be_empty=*/true));
+  OVDIFF_RETURN_IF_ERROR(ValidateClasses(request.classes(), limits));
+  OVDIFF_RETURN_IF_ERROR(ValidateBuildOptions(options, engine, limits));
+  for (int i = 0; i < request.classes_size(); ++i) {
+    const v1::ClassSpec& spec = request.classes(i);
+    const std::string& text =
+        spec.prompt().empty() ? spec.name() : spec.prompt();
+    OVDIFF_ASSIGN_OR_RETURN(const std::string prompt, NormalizePrompt(text));
+    const std::string field = absl::StrCat(
+        "classes[", i, spec.prompt().empty() ? "].name" : "].prompt");
+    OVDIFF_RETURN_IF_ERROR(WithField(
+        WithPrefix(engine.ValidatePrompt(prompt, options.generation), field),
+        field, reasons::kInvalidField));
+  }
+  return absl::OkStatus();
+}
+
+storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
+                                     const ResolvedBuildOptions& options,
+                                     const engine::Engine& engine) {
+  storage::v1::JobRecord record;
+  record.set_format(kJobRecordFormat);
+  record.set_content_hash(ContentHash(request));
+  *record.mutable_request() = request;
+  *record.mutable_request()->mutable_options() = FromBuildOptions(options);
+  v1::Job& job = *record.mutable_job();
+  job.set_id(
+      request.request_id().empty()
+          ? absl::StrCat("c-", record.content_hash().substr(0, kIdHexDigits))
+          : request.request_id());
+  job.set_state(v1::JOB_STATE_QUEUED);
+  job.set_vocabulary(request.vocabulary());
+  *job.mutable_create_time() = ToTimestamp(absl::Now());
+  job.mutable_fingerprints()->set_generator(
+      ToHex(engine.GeneratorFingerprint(options.generation)));
+  job.mutable_fingerprints()->set_encoder(
+      ToHex(engine.EncoderFingerprint(options.prototype)));
+  for (const v1::ClassSpec& spec : request.classes()) {
+    v1::ClassProgress& progress = *job.add_classes();
+    progress.set_name(spec.name());
+    progress.set_stage(v1::CLASS_STAGE_WAITING);
+    progress.set_num_pictures(options.generation.num_pictures);
+  }
+  return record;
+}
+
+absl::Status RequestIdReused(const v1::AddClassesRequest& held,
+                             const v1::AddClassesRequest& wanted,
+                             const engine::EngineInfo& defaults) {
+  std::string difference;
+  if (held.vocabulary() != wanted.vocabulary()) {
+    difference = absl::StrCat("vocabulary ", Quoted(held.vocabulary()),
+                              ", not ", Quoted(wanted.vocabulary()));
+  } else if (held.classes_size() != wanted.classes_size()) {
+    difference = absl::StrCat(held.classes_size(), " classes, not ",
+                              wanted.classes_size());
+  } else {
+    for (int i = 0; i < held.classes_size() && difference.empty(); ++i) {
+      if (!google::protobuf::util::MessageDifferencer::Equals(
+              held.classes(i), wanted.classes(i))) {
+        difference = absl::StrCat(
+            "classes[", i, "] ", Quoted(held.classes(i).name()),
+            " where this request has ", Quoted(wanted.classes(i).name()),
+            held.classes(i).name() == wanted.classes(i).name()
+                ? " with another kind or prompt"
+                : "");
+      }
+    }
+  }
+  if (difference.empty()) {
+    const v1::BuildOptions options =
+        FromBuildOptions(ToBuildOptions(wanted.options(), defaults));
+    difference = absl::StrCat("options {", held.options().ShortDebugString(),
+                              "}, not {", options.ShortDebugString(), "}");
+  }
+  return ResourceError(absl::StatusCode::kAlreadyExists, "ovdiff.v1.Job",
+                       wanted.request_id(),
+                       absl::StrCat("request_id ", Quoted(wanted.request_id()),
+                                    " belongs to a job with ", difference,
+                                    "; use another request_id for another job"),
+                       reasons::kRequestIdReused);
+}
+
+}  // namespace ovdiff::server
