@@ -184,8 +184,8 @@ struct StoreOptions {
   bool create_if_missing = true;
   int64_t block_cache_bytes = int64_t{64} << 20;
   // A write is refused with kResourceExhausted when the volume has less room
-  // than this plus the write and what is not flushed yet: RocksDB aborts the process on a full disk
-  // (serving.md finding 2), so we never let it meet one.
+  // than this plus the write and what is not flushed yet: RocksDB aborts the
+  // process on a full disk (serving.md finding 2), so we never let it meet one.
   int64_t min_free_bytes = int64_t{256} << 20;
   // New prototype sets take half the space: vectors rounded to binary16, unless
   // one of the set's values is too large for it. Both kinds are always read.
