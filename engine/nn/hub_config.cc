@@ -54,6 +54,31 @@ bool IsAnyOf(const Json& value, std::initializer_list<const char*> allowed) {
          });
 }
 
+// Python's json writes -Infinity (diffusers' DPM-Solver configs hold one),
+// Infinity and NaN, which are not JSON: they become null, that is, the default.
+std::string NullNonFinite(std::string_view text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = text.substr(i);
+    if (!in_string) {
+      std::string_view found;
+      for (std::string_view token : {"-Infinity", "Infinity", "NaN"}) {
+        if (found.empty() && rest.starts_with(token)) found = token;
+      }
+      if (!found.empty()) {
+        out += "null";
+        i += found.size() - 1;
+        continue;
+      }
+    }
+    if (text[i] == '"') in_string = !in_string;
+    out += text[i];
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) out += text[++i];
+  }
+  return out;
+}
+
 }  // namespace
 
 HubConfig::HubConfig(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -63,7 +88,8 @@ HubConfig::~HubConfig() = default;
 
 absl::StatusOr<HubConfig> HubConfig::Parse(std::string_view text,
                                            std::string what) {
-  Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+  Json json = Json::parse(NullNonFinite(text), /*cb=*/nullptr,
+                          /*allow_exceptions=*/false);
   if (json.is_discarded() || !json.is_object()) {
     return absl::FailedPreconditionError(absl::StrCat(
         what, ": not a JSON object; is the file complete and of this model?"));
@@ -183,6 +209,13 @@ void HubConfig::Only(const std::string& key, std::string_view only) {
   const Json* value = state_->Find(key);
   if (value == nullptr || *value == Json::parse(only)) return;
   Refuse(key, absl::StrCat("only ", std::string(only)));
+}
+
+void HubConfig::NotNull(const std::string& key) {
+  auto it = state_->json.find(key);
+  if (it == state_->json.end() || !it->is_null()) return;
+  state_->errors.push_back(
+      absl::StrCat("\"", key, "\" is null, which is not implemented"));
 }
 
 absl::Status HubConfig::status() const {

@@ -23,7 +23,8 @@ namespace ovdiff::engine {
 class HubConfig {
  public:
   // `what` names the file in messages ("unet/config.json"). Fails with
-  // kFailedPrecondition if `text` is not one JSON object.
+  // kFailedPrecondition if `text` is not one JSON object. Python's -Infinity,
+  // Infinity and NaN count as null.
   static absl::StatusOr<HubConfig> Parse(std::string_view text,
                                          std::string what);
   HubConfig(HubConfig&&) noexcept;
@@ -55,6 +56,10 @@ class HubConfig {
   // The key must be missing, null or equal to `only` (JSON text such as
   // "false", "1.0", "\"default\""): anything else is not implemented.
   void Only(const std::string& key, std::string_view only);
+
+  // The key may be missing but not null, where null means something else than
+  // the default.
+  void NotNull(const std::string& key);
 
   // Adds an error of the caller's own about `key`.
   void Refuse(const std::string& key, const std::string& allowed);

@@ -33,6 +33,8 @@ void RefuseWhatIsNotImplemented(HubConfig& json) {
   json.Only("conv_in_kernel", "3");
   json.Only("conv_out_kernel", "3");
   json.Only("mid_block_scale_factor", "1");
+  json.NotNull("mid_block_type");   // null: no middle block
+  json.NotNull("norm_num_groups");  // null: no conv_norm_out
   json.Only("mid_block_type", "\"UNetMidBlock2DCrossAttn\"");
   json.Only("resnet_out_scale_factor", "1");
   json.Only("resnet_time_scale_shift", "\"default\"");
