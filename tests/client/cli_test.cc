@@ -1,5 +1,7 @@
 #include "client/cli.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -23,10 +25,11 @@ class CliTest : public ::testing::Test {
  protected:
   CliTest() {
     folder_ = fs::path(::testing::TempDir()) /
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+              ("ovdiff_cli_" + std::to_string(getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
+  ~CliTest() override { fs::remove_all(folder_); }
 
   int Run(std::vector<std::string> arguments) {
     out_.str("");

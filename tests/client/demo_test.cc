@@ -1,5 +1,7 @@
 #include "client/demo.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -21,7 +23,8 @@ using ::testing::HasSubstr;
 class DemoTest : public ::testing::Test {
  protected:
   DemoTest() {
-    folder_ = fs::path(::testing::TempDir()) / "ovdiff_demo";
+    folder_ = fs::path(::testing::TempDir()) /
+              ("ovdiff_demo_" + std::to_string(getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_ / "scenes");
     std::ofstream(folder_ / "scenes/scenes.json")
@@ -38,6 +41,8 @@ class DemoTest : public ::testing::Test {
     options_.out = (folder_ / "out").string();
     client_ = *Client::Create({.server = server_.address()});
   }
+
+  ~DemoTest() override { fs::remove_all(folder_); }
 
   void AddScene(const std::string& name, const cv::Mat& truth, int grey) {
     cv::Mat labels;

@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -105,7 +108,8 @@ TEST(PictureTest, GreyAndSixteenBitBecomeBgr) {
 }
 
 TEST(FileTest, SaysWhatIsWrongWithAFile) {
-  const std::string folder = ::testing::TempDir() + "/ovdiff_files";
+  const std::string folder =
+      ::testing::TempDir() + "/ovdiff_files_" + std::to_string(getpid());
   std::filesystem::create_directories(folder);
   EXPECT_EQ(ReadFileBytes(folder + "/none", 10).status().code(),
             absl::StatusCode::kNotFound);
@@ -119,6 +123,7 @@ TEST(FileTest, SaysWhatIsWrongWithAFile) {
   EXPECT_THAT(std::string(ReadFileBytes(folder + "/a", 9).status().message()),
               HasSubstr("empty"));
   EXPECT_FALSE(WriteFileBytes(folder + "/no/such/folder", "x").ok());
+  std::filesystem::remove_all(folder);
 }
 
 TEST(OverlayTest, EnlargesByAWholeFactorAndAddsALegend) {
