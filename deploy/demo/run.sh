@@ -38,21 +38,19 @@ if [[ -d $store ]]; then
   say "store $store is there: what is in it will be reused (rm -r $store starts afresh)"
 fi
 "$bin/ovdiffd" --bundle "$bundle" --store "$store" --listen 127.0.0.1:0 \
-  --address-file "$run/address" --admin 127.0.0.1:0 --admin-address-file "$run/admin" \
+  --address-file "$run/address" --admin-listen 127.0.0.1:0 \
   >"$log" 2>&1 </dev/null &
 server=$!
 say "server $bin/ovdiffd, process $server, log $log"
 
-# The address file appears when the port is open; the client waits for readiness.
-for ((i = 0; i < 1200; ++i)); do
+# The address file appears, whole, once the server is ready.
+for ((i = 0; i < 3000; ++i)); do
   [[ -s $run/address ]] && break
   kill -0 "$server" 2>/dev/null || { cat "$log" >&2; server=; die "the server did not start"; }
   sleep 0.1
 done
-[[ -s $run/address ]] || { cat "$log" >&2; die "the server opened no port in 120 s"; }
-address=$(<"$run/address")
-"$bin/ovdiff" health --server "$address" --connect-timeout 120 >/dev/null ||
-  { tail -n 20 "$log" >&2; die "the server did not become ready"; }
+[[ -s $run/address ]] || { cat "$log" >&2; die "the server was not ready in 300 s"; }
+read -r address <"$run/address"
 say "ready on $address"
 
 "$bin/ovdiff-demo" --server "$address" --scenes "$bundle/scenes" --out "$out"

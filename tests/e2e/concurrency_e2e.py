@@ -21,16 +21,6 @@ class Crowd(ServerCase):
         cls.client.add("crowd", ["sneaker", "bag", "dress"], pictures=3, steps=2)
         cls.alone = [answer_of(cls.client.segment("crowd", picture)) for picture in PICTURES]
 
-    def batches(self):
-        """(batches run, windows in them) so far."""
-        metrics = self.server.metrics()
-        counts = [value for name, value in metrics.items()
-                  if name.startswith("ovdiff_batch_size_count")]
-        sums = [value for name, value in metrics.items()
-                if name.startswith("ovdiff_batch_size_sum")]
-        self.assertTrue(counts and sums, sorted(metrics))
-        return sum(counts), sum(sums)
-
     def segment_all(self, index, answers, seconds):
         with Client(self.server.address()) as client:
             for _ in range(ROUNDS):
@@ -45,7 +35,7 @@ class Crowd(ServerCase):
         # More work than all the calls take, so that it runs beside every one of them.
         build = self.client.vocabulary.AddClasses(add_request("busy", ["coat"], 32, 400))
         job = next(build).job.id
-        count_before, sum_before = self.batches()
+        batches_before, windows_before = self.server.batches()
         answers = [[] for _ in range(CALLERS)]
         seconds = [[] for _ in range(CALLERS)]
         callers = [threading.Thread(target=self.segment_all,
@@ -55,7 +45,7 @@ class Crowd(ServerCase):
             caller.start()
         for caller in callers:
             caller.join()
-        count_after, sum_after = self.batches()
+        batches_after, windows_after = self.server.batches()
         state = self.client.vocabulary.GetJob(vocab_pb.GetJobRequest(job=job)).job.state
         self.client.vocabulary.CancelJob(vocab_pb.CancelJobRequest(job=job))
 
@@ -65,7 +55,7 @@ class Crowd(ServerCase):
                 self.assertEqual(self.alone[number], answer, f"scene {number}")
         self.assertEqual(vocab_pb.JOB_STATE_RUNNING, state,
                          "the class was done before the callers were: nothing was proved")
-        mean_batch = (sum_after - sum_before) / (count_after - count_before)
+        mean_batch = (windows_after - windows_before) / (batches_after - batches_before)
         slowest = max(max(own) for own in seconds)
         print(f"mean batch size {mean_batch:.2f}; slowest of {CALLERS * ROUNDS * len(PICTURES)} "
               f"calls {slowest:.2f} s")

@@ -77,7 +77,7 @@ class Ghz(ServerCase):
         alone = self.client.segment("crowd", scene(4))
         build = self.client.vocabulary.AddClasses(add_request("busy", ["coat"], 32, 400))
         job = next(build).job.id
-        before = self.batches()
+        before = self.server.batches()
         with tempfile.TemporaryDirectory() as folder:
             log = pathlib.Path(folder) / "log"
             done = subprocess.run(
@@ -89,7 +89,7 @@ class Ghz(ServerCase):
             self.assertEqual(0, done.returncode, done.stderr)
             responses = [json.loads(line)["response"] for line in log.read_text().splitlines()
                          if '"Received response"' in line]
-        after = self.batches()
+        after = self.server.batches()
         state = self.client.vocabulary.GetJob(vocab_pb.GetJobRequest(job=job)).job.state
         self.client.vocabulary.CancelJob(vocab_pb.CancelJobRequest(job=job))
 
@@ -108,11 +108,6 @@ class Ghz(ServerCase):
         print(f"ghz: {report['rps']:.1f} calls/s, median {milliseconds[50]:.0f} ms, "
               f"99 % {milliseconds[99]:.0f} ms, mean batch size {mean_batch:.2f}")
         self.assertGreater(mean_batch, 1.0)
-
-    def batches(self):
-        metrics = self.server.metrics()
-        return tuple(sum(value for name, value in metrics.items() if name.startswith(prefix))
-                     for prefix in ("ovdiff_batch_size_count", "ovdiff_batch_size_sum"))
 
 
 if __name__ == "__main__":

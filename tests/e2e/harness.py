@@ -4,7 +4,6 @@ The client side is protoc's Python, so nothing here can be wrong in the same way
 as our C++ client. Standard library, grpcio and protobuf only.
 """
 
-import json
 import os
 import pathlib
 import signal
@@ -13,6 +12,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 import zlib
 
@@ -45,12 +45,10 @@ class Server:
         self.store = pathlib.Path(store)
         self.folder = tempfile.TemporaryDirectory(prefix="ovdiff-e2e-")
         self.address_file = pathlib.Path(self.folder.name) / "address"
-        self.admin_file = pathlib.Path(self.folder.name) / "admin"
         self.log_path = pathlib.Path(self.folder.name) / "log"
         self.command = [str(BIN / "ovdiffd"), "--bundle", str(bundle), "--store", str(self.store),
                         "--listen", "127.0.0.1:0", "--address-file", str(self.address_file),
-                        "--admin", "127.0.0.1:0", "--admin-address-file", str(self.admin_file),
-                        *arguments]
+                        "--admin-listen", "127.0.0.1:0", *arguments]
         self.process = None
 
     def start(self, wait=True):
@@ -66,24 +64,32 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"ovdiffd ended with {self.process.returncode}:\n{self.log()}")
-            if self.get("/readyz")[0] == 200:
+            if self.address_file.exists():
+                self.check_ready()
                 return
             time.sleep(0.05)
         raise AssertionError(f"ovdiffd was not ready in {PATIENCE_SECONDS} s:\n{self.log()}")
 
+    def check_ready(self):
+        status, text = self.get("/readyz")
+        if status != 200:
+            raise AssertionError(f"the address file is there, but /readyz says {status} {text}")
+
     def address(self):
-        return self.address_file.read_text().strip()
+        """host:port of gRPC."""
+        return self.address_file.read_text().splitlines()[0]
+
+    def admin_address(self):
+        return self.address_file.read_text().splitlines()[1]
 
     def get(self, path):
-        """(HTTP status, text) of the admin port; (0, "") while there is none."""
+        """(HTTP status, text) of the admin port."""
         try:
-            url = f"http://{self.admin_file.read_text().strip()}{path}"
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            url = f"http://{self.admin_address()}{path}"
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
 
     def metrics(self):
         """{'name{labels}': value} of /metrics."""
@@ -93,6 +99,11 @@ class Server:
                 name, value = line.rsplit(" ", 1)
                 result[name] = float(value)
         return result
+
+    def batches(self):
+        """(batches of windows run, windows in them) so far."""
+        metrics = self.metrics()
+        return metrics["ovdiff_batches_total"], metrics["ovdiff_batched_windows_total"]
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -262,5 +273,5 @@ class ServerCase(unittest.TestCase):
 
 
 __all__ = ["BIN", "BUNDLE", "Client", "PATIENCE_SECONDS", "SCENES", "SOURCE", "Server",
-           "ServerCase", "add_request", "answer_of", "grpc", "info_pb", "json", "png", "read_png",
+           "ServerCase", "add_request", "answer_of", "grpc", "info_pb", "png", "read_png",
            "run_to_failure", "scene", "seg_pb", "types_pb", "vocab_pb"]

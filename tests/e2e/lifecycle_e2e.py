@@ -96,7 +96,7 @@ class Lifecycle(unittest.TestCase):
     def assert_refused(self, *words, bundle=BUNDLE, store=None, arguments=()):
         status, output = run_to_failure([
             "--bundle", str(bundle), "--store", str(store or self.store),
-            "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments])
+            "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments])
         self.assertEqual(1, status, output)
         for word in words:
             self.assertIn(word, output)
