@@ -2,7 +2,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
-#include "absl/synchronization/mutex.h"
+#include "store/mutex.h"
 #include "store/prototype_store.h"
 #include "store/record_prototype_store.h"
 #include "store/record_tables.h"
@@ -16,7 +16,7 @@ class InMemoryTables final : public RecordTables {
  public:
   absl::StatusOr<std::string> Get(Table table,
                                   absl::string_view key) const override {
-    absl::ReaderMutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const Rows& rows = tables_[static_cast<size_t>(table)];
     const auto found = rows.find(key);
     if (found == rows.end()) {
@@ -29,7 +29,7 @@ class InMemoryTables final : public RecordTables {
       Table table, absl::string_view prefix, absl::string_view after,
       absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit)
       const override {
-    absl::ReaderMutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const Rows& rows = tables_[static_cast<size_t>(table)];
     auto row =
         after > prefix ? rows.upper_bound(after) : rows.lower_bound(prefix);
@@ -41,7 +41,7 @@ class InMemoryTables final : public RecordTables {
   }
 
   absl::Status Write(const RecordBatch& batch) override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (const RecordBatch::Edit& edit : batch.edits()) {
       Rows& rows = tables_[static_cast<size_t>(edit.table)];
       if (edit.value.has_value()) {
@@ -59,7 +59,7 @@ class InMemoryTables final : public RecordTables {
  private:
   using Rows = std::map<std::string, std::string, std::less<>>;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::array<Rows, kTableNames.size()> tables_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -127,7 +127,7 @@ absl::Status RecordPrototypeStore::AddPrototypeSet(
 absl::Status RecordPrototypeStore::PutPrototypeSet(
     const ContentKey& key, const PrototypeRecord& record) {
   OVDIFF_RETURN_IF_ERROR(ValidatePrototypeRecord(record));
-  absl::MutexLock lock(&write_mutex_);
+  MutexLock lock(&write_mutex_);
   RecordBatch batch;
   OVDIFF_RETURN_IF_ERROR(AddPrototypeSet(key, record, batch));
   return batch.empty() ? absl::OkStatus() : tables_->Write(batch);
@@ -136,7 +136,7 @@ absl::Status RecordPrototypeStore::PutPrototypeSet(
 absl::Status RecordPrototypeStore::PutSupportSet(const ContentKey& key,
                                                  const SupportRecord& record) {
   OVDIFF_RETURN_IF_ERROR(ValidateSupportRecord(record));
-  absl::MutexLock lock(&write_mutex_);
+  MutexLock lock(&write_mutex_);
   OVDIFF_ASSIGN_OR_RETURN(const bool is_to_be_written,
                           IsToBeWritten(GetSupportSet(key).status()));
   if (!is_to_be_written) {

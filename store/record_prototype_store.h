@@ -11,9 +11,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "store/bytes.h"
+#include "store/mutex.h"
 #include "store/prototype_store.h"
 #include "store/record_codec.h"
 #include "store/record_tables.h"
@@ -94,7 +94,7 @@ class RecordPrototypeStore final : public PrototypeStore {
 
   const std::unique_ptr<RecordTables> tables_;
   const PayloadType payload_type_;
-  absl::Mutex write_mutex_;
+  Mutex write_mutex_;
 };
 
 }  // namespace ovdiff::store

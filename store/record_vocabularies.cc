@@ -251,7 +251,7 @@ absl::StatusOr<Vocabulary> RecordPrototypeStore::Publish(
     const VocabularyId& id, absl::Span<const NewClass> classes) {
   OVDIFF_RETURN_IF_ERROR(ValidateVocabularyId(id));
   OVDIFF_RETURN_IF_ERROR(ValidateNewClasses(classes));
-  absl::MutexLock lock(&write_mutex_);
+  MutexLock lock(&write_mutex_);
   OVDIFF_ASSIGN_OR_RETURN(Head head, ReadHead(id));
   if (classes.empty() && head.record.version == 0) {
     return absl::InvalidArgumentError(
@@ -281,7 +281,7 @@ absl::StatusOr<Vocabulary> RecordPrototypeStore::Publish(
 absl::StatusOr<Vocabulary> RecordPrototypeStore::RemoveClasses(
     const VocabularyId& id, absl::Span<const std::string> names) {
   OVDIFF_RETURN_IF_ERROR(ValidateVocabularyId(id));
-  absl::MutexLock lock(&write_mutex_);
+  MutexLock lock(&write_mutex_);
   OVDIFF_ASSIGN_OR_RETURN(Head head, ReadHead(id));
   if (head.record.version == 0) {
     return absl::NotFoundError(absl::StrCat(Context(id), " does not exist"));

@@ -91,13 +91,13 @@ absl::Status ToStatus(const rocksdb::Status& status) {
 
 void BackgroundErrors::OnBackgroundError(
     rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status* error) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   status_ = WithContext("the database stopped writing", ToStatus(*error));
 }
 
 void BackgroundErrors::OnErrorRecoveryEnd(
     const rocksdb::BackgroundErrorRecoveryInfo& info) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   status_ = info.new_bg_error.ok()
                 ? absl::OkStatus()
                 : WithContext("the database cannot resume writing",
@@ -105,7 +105,7 @@ void BackgroundErrors::OnErrorRecoveryEnd(
 }
 
 absl::Status BackgroundErrors::status() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return status_;
 }
 

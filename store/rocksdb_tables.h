@@ -13,9 +13,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "rocksdb/db.h"
 #include "rocksdb/listener.h"
+#include "store/mutex.h"
 #include "store/prototype_store.h"
 #include "store/record_tables.h"
 
@@ -38,7 +38,7 @@ class BackgroundErrors final : public rocksdb::EventListener {
   absl::Status status() const;
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
