@@ -60,7 +60,7 @@ absl::Status Serve(const Flags& flags, const EngineFactory& create_engine) {
                                                        readiness, *admin}));
   OVDIFF_RETURN_IF_ERROR(WriteAddressFile(flags.address_file, *server, *admin));
   Log(LogLevel::kInfo, "ready",
-      {{"version", kServerVersion},
+      {{"version", std::string(kServerVersion)},
        {"address", server->address()},
        {"admin_address", admin->address()},
        {"device", engine->info().device},

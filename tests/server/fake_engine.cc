@@ -1,0 +1,278 @@
+#include "tests/server/fake_engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "engine/base/status_macros.h"
+
+namespace ovdiff::server {
+namespace {
+
+constexpr int kPictureSize = 16;
+constexpr char kSpace[] = "rgb";
+// Nearer than this (of 0…1 per channel) is foreground.
+constexpr double kNear = 0.35;
+
+struct Loaded final : engine::LoadedPrototypes {
+  std::vector<float> colour;
+  int64_t size_bytes() const override { return 1000; }
+};
+
+// Raises a counter while it lives, and the peak it reached.
+class Running {
+ public:
+  Running(std::atomic<int>& count, std::atomic<int>& peak) : count_(count) {
+    const int now = ++count_;
+    int seen = peak.load();
+    while (seen < now && !peak.compare_exchange_weak(seen, now)) {
+    }
+  }
+  ~Running() { --count_; }
+
+ private:
+  std::atomic<int>& count_;
+};
+
+}  // namespace
+
+void Gate::Close() {
+  MutexLock lock(mutex_);
+  is_open_ = false;
+}
+
+void Gate::Open() {
+  MutexLock lock(mutex_);
+  is_open_ = true;
+  changed_.NotifyAll();
+}
+
+absl::Status Gate::Pass(const CallControl& control) {
+  MutexLock lock(mutex_);
+  ++waiting_;
+  changed_.NotifyAll();
+  absl::Status status = control.Check();
+  while (!is_open_ && status.ok()) {
+    changed_.WaitUntil(mutex_, absl::Now() + absl::Milliseconds(5));
+    status = control.Check();
+  }
+  --waiting_;
+  return status;
+}
+
+int Gate::num_waiting() const {
+  MutexLock lock(mutex_);
+  return waiting_;
+}
+
+bool Gate::AwaitWaiting(int count) const {
+  for (int i = 0; i < 1000; ++i) {
+    if (num_waiting() >= count) {
+      return true;
+    }
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return false;
+}
+
+uint32_t PromptColour(const std::string& prompt) {
+  const std::pair<const char*, uint32_t> kWords[] = {{"red", 0xE02020},
+                                                     {"green", 0x20C020},
+                                                     {"blue", 0x2020E0},
+                                                     {"yellow", 0xE0E020},
+                                                     {"white", 0xF8F8F8}};
+  for (const auto word : absl::StrSplit(prompt, ' ')) {
+    for (const auto& [name, colour] : kWords) {
+      if (word == name) {
+        return colour;
+      }
+    }
+  }
+  const Sha256Digest digest = Sha256Of(prompt);
+  return (uint32_t{digest[0]} << 16) | (uint32_t{digest[1]} << 8) | digest[2];
+}
+
+FakeEngine::FakeEngine(std::string bundle) {
+  info_.device = "cpu";
+  info_.device_name = "a fake";
+  info_.bundle_name = std::move(bundle);
+  info_.bundle_license = "MIT";
+  info_.spaces = {kSpace};
+  info_.picture_size = kPictureSize;
+  info_.windows = {64, {32}, 16, true};
+  info_.generation.num_pictures = 3;
+  info_.generation.num_steps = 4;
+}
+
+engine::EngineStats FakeEngine::stats() const {
+  engine::EngineStats stats;
+  stats.batches = num_segmented;
+  stats.batched_windows = int64_t{2} * num_segmented;
+  return stats;
+}
+
+absl::Status FakeEngine::Validate(const GenerationOptions& options) const {
+  if (options.guidance_scale < 0) {
+    return absl::InvalidArgumentError("guidance_scale is negative");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FakeEngine::Validate(const PrototypeOptions& options) const {
+  if (options.num_parts < 1 || options.num_parts > 256) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "num_parts is ", options.num_parts, "; 1 to 256 are allowed"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FakeEngine::Validate(const SegmentOptions& options) const {
+  for (const std::string& space : options.spaces) {
+    if (space != kSpace) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("spaces has \"", space, "\"; \"rgb\" is allowed"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FakeEngine::ValidatePrompt(const std::string& prompt,
+                                        const GenerationOptions&) const {
+  const std::vector<std::string> words = absl::StrSplit(prompt, ' ');
+  if (words.size() > 20) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prompt has ", words.size(), " tokens; 20 fit"));
+  }
+  return absl::OkStatus();
+}
+
+Sha256Digest FakeEngine::GeneratorFingerprint(
+    const GenerationOptions& options) const {
+  return Sha256Of(absl::StrCat(
+      info_.bundle_name, "/", options.num_pictures, "/", options.num_steps, "/",
+      options.seed, "/", options.guidance_scale, "/", options.prompt_template));
+}
+
+Sha256Digest FakeEngine::EncoderFingerprint(
+    const PrototypeOptions& options) const {
+  return Sha256Of(
+      absl::StrCat(info_.bundle_name, "/encoder/", options.num_parts));
+}
+
+absl::StatusOr<SupportSet> FakeEngine::PaintSupportSet(
+    const std::string& prompt, const GenerationOptions& options,
+    const CallControl& control, const engine::ProgressCallback& progress) {
+  ++num_painted;
+  for (int step = 0; step < options.num_steps; ++step) {
+    OVDIFF_RETURN_IF_ERROR(paint_gate.Pass(control));
+    progress({engine::BuildStage::kPainting, 0, options.num_pictures,
+              int64_t{step + 1} * options.num_pictures,
+              int64_t{options.num_steps} * options.num_pictures});
+  }
+  if (absl::StrContains(prompt, "unpaintable")) {
+    return absl::InternalError(
+        "the UNet of /srv/models/fake/unet.safetensors gave NaN");
+  }
+  const uint32_t colour = absl::StrContains(prompt, "invisible")
+                              ? 0
+                              : PromptColour(prompt) | 0x010101;
+  SupportSet support;
+  for (int i = 0; i < options.num_pictures; ++i) {
+    SupportPicture& picture = support.pictures.emplace_back();
+    picture.image = {kPictureSize, kPictureSize, {}};
+    for (int pixel = 0; pixel < kPictureSize * kPictureSize; ++pixel) {
+      for (const int shift : {16, 8, 0}) {
+        picture.image.data.push_back(static_cast<uint8_t>(colour >> shift));
+      }
+    }
+    picture.attribution = {2, 2, {0.0f, 0.25f, 0.5f, 1.0f}};
+    progress(
+        {engine::BuildStage::kDecoding, i + 1, options.num_pictures, 0, 0});
+  }
+  return support;
+}
+
+absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
+    const SupportSet& support, const PrototypeOptions&,
+    const CallControl& control, const engine::ProgressCallback& progress) {
+  OVDIFF_RETURN_IF_ERROR(control.Check());
+  ++num_encoded;
+  std::vector<float> sums(3, 0.0f);
+  size_t pixels = 0;
+  int done = 0;
+  for (const SupportPicture& picture : support.pictures) {
+    for (size_t i = 0; i < picture.image.data.size(); ++i) {
+      sums[i % 3] += static_cast<float>(picture.image.data[i]);
+    }
+    pixels += picture.image.data.size() / 3;
+    progress({engine::BuildStage::kEncoding, ++done,
+              static_cast<int>(support.pictures.size()), 0, 0});
+  }
+  if (sums[0] + sums[1] + sums[2] == 0.0f) {
+    return absl::FailedPreconditionError("no picture has a foreground");
+  }
+  for (float& sum : sums) {
+    sum /= 255.0f * static_cast<float>(pixels);
+  }
+  FeatureSpacePrototypes space;
+  space.space = kSpace;
+  space.dim = 3;
+  space.foreground = {sums, {PrototypeLevel::kClass}, {-1}};
+  return PrototypeSet{{space}};
+}
+
+absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
+FakeEngine::LoadPrototypes(const PrototypeSet& set) {
+  ++num_loaded;
+  auto loaded = std::make_shared<Loaded>();
+  loaded->colour = set.spaces.at(0).foreground.values;
+  return std::shared_ptr<const engine::LoadedPrototypes>(std::move(loaded));
+}
+
+absl::StatusOr<engine::Segmentation> FakeEngine::Segment(
+    const Image& image, absl::Span<const engine::SegmentClass> classes,
+    const SegmentOptions&, const CallControl& control) {
+  const Running running(running_segments_, max_concurrent_segments);
+  OVDIFF_RETURN_IF_ERROR(segment_gate.Pass(control));
+  ++num_segmented;
+  engine::Segmentation out;
+  out.num_windows = 2;
+  out.labels = {image.width, image.height, {}};
+  for (const engine::SegmentClass& one : classes) {
+    out.classes.push_back({one.label, true, 0, 0, 0});
+  }
+  for (size_t pixel = 0; pixel < image.data.size() / 3; ++pixel) {
+    size_t best = classes.size();
+    double best_distance = kNear;
+    for (size_t i = 0; i < classes.size(); ++i) {
+      const auto& colour =
+          static_cast<const Loaded&>(*classes[i].prototypes).colour;
+      double distance = 0;
+      for (size_t c = 0; c < 3; ++c) {
+        distance = std::max(
+            distance,
+            std::abs(image.data[3 * pixel + c] / 255.0 - double{colour[c]}));
+      }
+      engine::ClassResult& result = out.classes[i];
+      result.max_score = std::max(result.max_score, 1.0 - distance);
+      if (distance < best_distance) {
+        best_distance = distance;
+        best = i;
+      }
+    }
+    const bool is_background = best == classes.size();
+    out.labels.data.push_back(is_background ? 0 : classes[best].label);
+    if (!is_background) {
+      ++out.classes[best].pixel_count;
+      out.classes[best].mean_score = 1.0;
+    }
+  }
+  return out;
+}
+
+}  // namespace ovdiff::server

@@ -1,0 +1,88 @@
+// FakeEngine: the engine's contract without networks. A class is a colour: its
+// prompt names it ("red boat"), its pictures show it, its prototype is their
+// mean colour, and a pixel belongs to the class of the nearest colour. So masks
+// can be told right from wrong, and answers do not depend on what else runs.
+#ifndef OVDIFF_TESTS_SERVER_FAKE_ENGINE_H_
+#define OVDIFF_TESTS_SERVER_FAKE_ENGINE_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+#include "server/mutex.h"
+
+namespace ovdiff::server {
+
+// Stops callers until it is opened. Thread-safe.
+class Gate {
+ public:
+  void Close();
+  void Open();
+  // Until open, or `control` says stop.
+  absl::Status Pass(const CallControl& control);
+  // How many wait now.
+  int num_waiting() const;
+  // Until `count` wait. False after ten seconds.
+  bool AwaitWaiting(int count) const;
+
+ private:
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool is_open_ ABSL_GUARDED_BY(mutex_) = true;
+  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+class FakeEngine final : public engine::Engine {
+ public:
+  // `bundle` enters the fingerprints.
+  explicit FakeEngine(std::string bundle = "fake");
+
+  // Painting passes here once per step, Segment once per call.
+  Gate paint_gate;
+  Gate segment_gate;
+  // Prompts with this word fail: "unpaintable" with kInternal when painted,
+  // "invisible" with kFailedPrecondition when encoded.
+  std::atomic<int> num_painted{0};
+  std::atomic<int> num_encoded{0};
+  std::atomic<int> num_loaded{0};
+  std::atomic<int> num_segmented{0};
+  std::atomic<int> max_concurrent_segments{0};
+
+  const engine::EngineInfo& info() const override { return info_; }
+  engine::EngineStats stats() const override;
+  absl::Status Validate(const GenerationOptions& options) const override;
+  absl::Status Validate(const PrototypeOptions& options) const override;
+  absl::Status Validate(const SegmentOptions& options) const override;
+  absl::Status ValidatePrompt(const std::string& prompt,
+                              const GenerationOptions& options) const override;
+  Sha256Digest GeneratorFingerprint(
+      const GenerationOptions& options) const override;
+  Sha256Digest EncoderFingerprint(
+      const PrototypeOptions& options) const override;
+  absl::StatusOr<SupportSet> PaintSupportSet(
+      const std::string& prompt, const GenerationOptions& options,
+      const CallControl& control,
+      const engine::ProgressCallback& progress) override;
+  absl::StatusOr<PrototypeSet> BuildPrototypeSet(
+      const SupportSet& support, const PrototypeOptions& options,
+      const CallControl& control,
+      const engine::ProgressCallback& progress) override;
+  absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
+  LoadPrototypes(const PrototypeSet& set) override;
+  absl::StatusOr<engine::Segmentation> Segment(
+      const Image& image, absl::Span<const engine::SegmentClass> classes,
+      const SegmentOptions& options, const CallControl& control) override;
+
+ private:
+  engine::EngineInfo info_;
+  std::atomic<int> running_segments_{0};
+};
+
+// 0xRRGGBB of a prompt: by its first colour word (red, green, blue, yellow,
+// white), else by its hash.
+uint32_t PromptColour(const std::string& prompt);
+
+}  // namespace ovdiff::server
+
+#endif  // OVDIFF_TESTS_SERVER_FAKE_ENGINE_H_
