@@ -102,7 +102,7 @@ void ReportBytes(benchmark::State& state, const PrototypeRecord& record) {
       EncodePrototypeRecord(NumberedKey(0), record, PayloadType::kFloat32)
           .size());
   state.SetBytesProcessed(state.iterations() * bytes);
-  state.counters["record_bytes"] = static_cast<double>(bytes);
+  state.counters["float32_record_bytes"] = static_cast<double>(bytes);
 }
 
 // Synced, so the disk's time counts: real time, not the processor's.
