@@ -2,7 +2,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
-#include "store/mutex.h"
+#include "engine/base/mutex.h"
 #include "store/prototype_store.h"
 #include "store/record_prototype_store.h"
 #include "store/record_tables.h"

@@ -13,9 +13,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/mutex.h"
 #include "rocksdb/db.h"
 #include "rocksdb/listener.h"
-#include "store/mutex.h"
 #include "store/prototype_store.h"
 #include "store/record_tables.h"
 

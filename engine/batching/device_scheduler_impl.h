@@ -13,9 +13,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
+#include "engine/base/mutex.h"
 #include "engine/batching/device_scheduler.h"
 #include "engine/batching/fair_queue.h"
-#include "engine/batching/mutex.h"
 
 namespace ovdiff::engine {
 

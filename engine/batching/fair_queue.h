@@ -13,8 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/base/call_control.h"
+#include "engine/base/mutex.h"
 #include "engine/batching/batch_task.h"
-#include "engine/batching/mutex.h"
 
 namespace ovdiff::engine {
 

@@ -11,7 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/clock.h"
-#include "engine/batching/mutex.h"
+#include "engine/base/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

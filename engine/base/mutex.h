@@ -2,8 +2,8 @@
 // Abseil's would do, but Debian's Abseil is built without the thread sanitizer,
 // which then does not see its locks and reports every access under them as a
 // race.
-#ifndef OVDIFF_ENGINE_BATCHING_MUTEX_H_
-#define OVDIFF_ENGINE_BATCHING_MUTEX_H_
+#ifndef OVDIFF_ENGINE_BASE_MUTEX_H_
+#define OVDIFF_ENGINE_BASE_MUTEX_H_
 
 #include <algorithm>
 #include <condition_variable>
@@ -12,7 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 
-namespace ovdiff::engine {
+namespace ovdiff {
 
 class ABSL_LOCKABLE Mutex {
  public:
@@ -63,6 +63,6 @@ class CondVar {
   std::condition_variable changed_;
 };
 
-}  // namespace ovdiff::engine
+}  // namespace ovdiff
 
-#endif  // OVDIFF_ENGINE_BATCHING_MUTEX_H_
+#endif  // OVDIFF_ENGINE_BASE_MUTEX_H_
