@@ -1,10 +1,19 @@
 #include "server/admin_server.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "CivetServer.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "prometheus/text_serializer.h"
 #include "server/mutex.h"
 
@@ -21,6 +30,20 @@ void Reply(mg_connection* connection, int code, const char* content_type,
             code, mg_get_response_code_text(connection, code), content_type,
             body.size());
   mg_write(connection, body.data(), body.size());
+}
+
+// Connects to the loopback port and hangs up; that nobody answers is fine.
+void Knock(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return;
+  }
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  (void)connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+  close(fd);
 }
 
 class LiveHandler final : public CivetHandler {
@@ -113,7 +136,21 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(
 
 AdminServer::AdminServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-AdminServer::~AdminServer() = default;
+AdminServer::~AdminServer() {
+  // civetweb looks at its stop flag every two seconds, or when somebody
+  // connects: so connect, until it has stopped.
+  const int port = impl_->server->getListeningPorts().at(0);
+  std::atomic<bool> is_closed{false};
+  std::thread closer([this, &is_closed] {
+    impl_->server->close();
+    is_closed = true;
+  });
+  for (int i = 0; i < 100 && !is_closed; ++i) {
+    Knock(port);
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  closer.join();
+}
 
 void AdminServer::AddCollector(
     std::weak_ptr<prometheus::Collectable> collector) {
