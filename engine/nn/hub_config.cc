@@ -54,9 +54,9 @@ bool IsAnyOf(const Json& value, std::initializer_list<const char*> allowed) {
          });
 }
 
-// Python's json writes -Infinity (diffusers' DPM-Solver configs hold one),
-// Infinity and NaN, which are not JSON: they become null, that is, the default.
-std::string NullNonFinite(std::string_view text) {
+}  // namespace
+
+std::string JsonFromPython(std::string_view text) {
   std::string out;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -79,8 +79,6 @@ std::string NullNonFinite(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
 HubConfig::HubConfig(std::unique_ptr<State> state) : state_(std::move(state)) {}
 HubConfig::HubConfig(HubConfig&&) noexcept = default;
 HubConfig& HubConfig::operator=(HubConfig&&) noexcept = default;
@@ -88,7 +86,7 @@ HubConfig::~HubConfig() = default;
 
 absl::StatusOr<HubConfig> HubConfig::Parse(std::string_view text,
                                            std::string what) {
-  Json json = Json::parse(NullNonFinite(text), /*cb=*/nullptr,
+  Json json = Json::parse(JsonFromPython(text), /*cb=*/nullptr,
                           /*allow_exceptions=*/false);
   if (json.is_discarded() || !json.is_object()) {
     return absl::FailedPreconditionError(absl::StrCat(

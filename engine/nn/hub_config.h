@@ -19,6 +19,10 @@
 
 namespace ovdiff::engine {
 
+// Python's json writes -Infinity (diffusers' DPM-Solver configs hold one),
+// Infinity and NaN, which are not JSON: `text` with null in their place.
+std::string JsonFromPython(std::string_view text);
+
 // Thread-compatible.
 class HubConfig {
  public:

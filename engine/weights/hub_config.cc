@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/nn/hub_config.h"
 
 namespace ovdiff::engine {
 namespace {
@@ -58,7 +59,7 @@ class KeyWatcher {
 absl::StatusOr<json> ParseObject(const std::string& text) {
   KeyWatcher watcher;
   try {
-    json parsed = json::parse(text, std::ref(watcher));
+    json parsed = json::parse(JsonFromPython(text), std::ref(watcher));
     if (!parsed.is_object()) {
       return absl::FailedPreconditionError("does not hold a JSON object");
     }

@@ -14,7 +14,8 @@ namespace ovdiff::engine {
 // Configurations are a few KB; an index of many shards a few MB.
 inline constexpr size_t kMaxHubConfigBytes = size_t{16} << 20;
 
-// Reads a JSON file whose root is an object. Never throws. Fails with
+// Reads a JSON file whose root is an object; Python's -Infinity, Infinity and
+// NaN are null. Never throws. Fails with
 //   kNotFound            no file at `path`
 //   kFailedPrecondition  not a regular file, larger than `max_bytes`, not valid
 //                        UTF-8 JSON, nested deeper than 32, a duplicate key, or

@@ -149,6 +149,13 @@ TEST_F(HubConfigTest, ReadsAnObject) {
             R"({"a":{"b":[1,2.5,null]}})");
 }
 
+// diffusers writes "lambda_min_clipped": -Infinity, which is not JSON.
+TEST_F(HubConfigTest, PythonsNonFiniteNumbersAreNull) {
+  folder_.Write("config.json", R"({"a": -Infinity, "b": [NaN], "c": "NaN"})");
+  EXPECT_EQ(ReadHubConfigText(folder_.Path("config.json")).value(),
+            R"({"a":null,"b":[null],"c":"NaN"})");
+}
+
 TEST_F(HubConfigTest, RefusesWithTheReason) {
   EXPECT_EQ(ReadHubConfig(folder_.Path("none.json")).status().code(),
             absl::StatusCode::kNotFound);
