@@ -125,10 +125,10 @@ void ReadVisionSpace(JsonObject& object, const std::string& bundle_folder,
   object.Required("layer", &space->layer);
   space->normalization = ReadNormalization(object);
   ReadWord(object, "position_interpolation",
-           std::vector<std::pair<std::string, PositionInterpolation>>{
-               {"scale_offset", PositionInterpolation::kScaleOffset},
-               {"size", PositionInterpolation::kSize}},
-           &space->position_interpolation);
+           std::vector<std::pair<std::string, PositionRule>>{
+               {"scale_offset", PositionRule::kScaleOffset},
+               {"size", PositionRule::kSize}},
+           &space->position_rule);
 }
 
 absl::StatusOr<SpaceSpec> ReadSpace(const json& value, std::string where,

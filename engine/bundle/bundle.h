@@ -22,7 +22,7 @@ enum class SpaceType {
 };
 
 // How a position table of another grid is stretched (networks.md section 2).
-enum class PositionInterpolation {
+enum class PositionRule {
   kScaleOffset,  // DINO, OVDiff: scale factor (grid + 0.1) / trained grid.
   kSize,         // Hugging Face: to the size of the grid.
 };
@@ -60,8 +60,7 @@ struct SpaceSpec {
   // kVit, kClipVision: the block whose keys are taken, negative from the end.
   int layer = 0;
   Normalization normalization;
-  PositionInterpolation position_interpolation =
-      PositionInterpolation::kScaleOffset;
+  PositionRule position_rule = PositionRule::kScaleOffset;
 };
 
 // The CLIP that decides which classes may be in a picture at all.

@@ -90,6 +90,14 @@ absl::StatusOr<Sha256Digest> DigestDiffusion(const std::string& folder,
                            "scheduler/scheduler_config.json"}) {
     OVDIFF_RETURN_IF_ERROR(files->AddFile((root / file).string(), &fields));
   }
+  // May be absent; they name the special tokens.
+  for (const char* file : {"tokenizer/tokenizer_config.json",
+                           "tokenizer/special_tokens_map.json"}) {
+    const fs::path path = root / file;
+    if (fs::exists(path)) {
+      OVDIFF_RETURN_IF_ERROR(files->AddFile(path.string(), &fields));
+    }
+  }
   return fields.Finish();
 }
 
@@ -119,8 +127,7 @@ void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
     return;
   }
   fields->Add("layer", space.layer);
-  fields->Add("position_interpolation",
-              static_cast<int>(space.position_interpolation));
+  fields->Add("position_interpolation", static_cast<int>(space.position_rule));
   for (size_t channel = 0; channel < 3; ++channel) {
     fields->Add("mean", space.normalization.mean[channel]);
     fields->Add("std", space.normalization.deviation[channel]);

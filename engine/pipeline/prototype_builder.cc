@@ -1,0 +1,266 @@
+#include "engine/pipeline/prototype_builder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "engine/bundle/validate_options.h"
+#include "engine/ops/kmeans.h"
+#include "engine/pipeline/picture_input.h"
+#include "engine/pipeline/support_cells.h"
+#include "engine/pipeline/support_masks.h"
+#include "engine/runners/picture_tensor.h"
+#include "torch/torch.h"
+
+namespace ovdiff::engine {
+namespace {
+
+// One side of one space: its cells, and what is made of them.
+struct Side {
+  const CellRows* cells = nullptr;
+  std::unique_ptr<KMeansSolver> solver;  // Null for an empty side.
+  PrototypeVectors vectors;
+
+  bool clustering() const { return solver != nullptr && !solver->done(); }
+};
+
+void Append(const torch::Tensor& vectors, PrototypeLevel level,
+            const std::vector<int32_t>& sources, PrototypeVectors* out) {
+  const torch::Tensor values =
+      vectors.to(torch::kCPU, torch::kFloat32).contiguous();
+  const float* data = values.data_ptr<float>();
+  out->values.insert(out->values.end(), data, data + values.numel());
+  out->levels.insert(out->levels.end(), sources.size(), level);
+  out->source_pictures.insert(out->source_pictures.end(), sources.begin(),
+                              sources.end());
+}
+
+// The class mean and one mean per picture that has cells.
+void AppendMeans(const CellRows& cells, PrototypeVectors* out) {
+  Append(cells.rows.mean(0, /*keepdim=*/true), PrototypeLevel::kClass, {-1},
+         out);
+  for (size_t picture = 0; picture + 1 < cells.first.size(); ++picture) {
+    const int64_t count = cells.first[picture + 1] - cells.first[picture];
+    if (count > 0) {
+      Append(cells.rows.narrow(0, cells.first[picture], count)
+                 .mean(0, /*keepdim=*/true),
+             PrototypeLevel::kInstance, {static_cast<int32_t>(picture)}, out);
+    }
+  }
+}
+
+void AppendParts(const CellRows& cells, const KMeansResult& result,
+                 PrototypeVectors* out) {
+  const torch::Tensor nearest = result.nearest_row.to(torch::kCPU).contiguous();
+  std::vector<int32_t> sources;
+  for (int64_t k = 0; k < nearest.size(0); ++k) {
+    sources.push_back(cells.PictureOf(nearest.data_ptr<int64_t>()[k]));
+  }
+  Append(result.centres, PrototypeLevel::kPart, sources, out);
+}
+
+}  // namespace
+
+// One call of Build(): its state between quanta.
+class PrototypeBuilder::Job {
+ public:
+  Job(PrototypeBuilder& builder, const SupportSet& support,
+      const PrototypeOptions& options, const CallControl& control,
+      const ProgressCallback& progress)
+      : builder_(builder),
+        support_(support),
+        options_(options),
+        control_(control),
+        progress_(progress) {
+    state_.num_pictures = static_cast<int>(support.pictures.size());
+  }
+
+  absl::StatusOr<PrototypeSet> Run() {
+    for (const SupportPicture& picture : support_.pictures) {
+      OVDIFF_RETURN_IF_ERROR(CheckImage(picture.image));
+    }
+    OVDIFF_RETURN_IF_ERROR(Quantum([this] { return MakeMasks(); }));
+    Report(BuildStage::kEncoding, 0);
+    OVDIFF_RETURN_IF_ERROR(Encode());
+    Report(BuildStage::kClustering, 0);
+    OVDIFF_RETURN_IF_ERROR(Cluster());
+    Report(BuildStage::kClustering, state_.num_pictures);
+    return Result();
+  }
+
+ private:
+  // One quantum; torch's exceptions become its status.
+  absl::Status Quantum(absl::FunctionRef<absl::Status()> work) {
+    OVDIFF_RETURN_IF_ERROR(control_.Check());
+    return builder_.scheduler_.RunBulk(
+        [&] {
+          return builder_.device_.ForEach(1, [&](int64_t) { return work(); });
+        },
+        control_);
+  }
+
+  void Report(BuildStage stage, int pictures_done) {
+    state_.stage = stage;
+    state_.pictures_done = pictures_done;
+    if (progress_) {
+      progress_(state_);
+    }
+  }
+
+  absl::Status MakeMasks() {
+    OVDIFF_ASSIGN_OR_RETURN(
+        masks_,
+        MakeSupportMasks(support_, options_, builder_.bundle_.picture_size));
+    for (const std::string& name :
+         ResolveSpaces(options_.spaces, builder_.bundle_)) {
+      extractors_.push_back(builder_.models_.FindSpace(name));
+      spaces_.emplace_back(name, masks_.masks, options_.min_cell_coverage);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Encode() {
+    const int pictures = state_.num_pictures;
+    for (int first = 0; first < pictures; first += builder_.batch_size_) {
+      const int count = std::min(builder_.batch_size_, pictures - first);
+      for (size_t space = 0; space < spaces_.size(); ++space) {
+        OVDIFF_RETURN_IF_ERROR(EncodeBatch(space, first, count));
+      }
+      Report(BuildStage::kEncoding, first + count);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status EncodeBatch(size_t space, int first, int count) {
+    const FeatureExtractor& extractor = *extractors_[space];
+    std::vector<Image> inputs(count);
+    for (int i = 0; i < count; ++i) {
+      OVDIFF_ASSIGN_OR_RETURN(
+          inputs[i], NetworkInput(support_.pictures[first + i].image,
+                                  extractor.spec().support,
+                                  static_cast<int>(extractor.min_side())));
+    }
+    OVDIFF_RETURN_IF_ERROR(control_.Check());
+    return builder_.scheduler_.RunBulk(
+        [&] { return EncodeOnDevice(space, first, inputs); }, control_);
+  }
+
+  absl::Status EncodeOnDevice(size_t space, int first,
+                              const std::vector<Image>& inputs) {
+    ComputeDevice& device = builder_.device_;
+    const auto count = static_cast<int64_t>(inputs.size());
+    const int64_t per_call = device.samples_per_call(count);
+    std::vector<torch::Tensor> features((count + per_call - 1) / per_call);
+    OVDIFF_RETURN_IF_ERROR(device.ForEach(
+        static_cast<int64_t>(features.size()), [&](int64_t call) {
+          std::vector<torch::Tensor> images;
+          for (int64_t i = call * per_call;
+               i < std::min(count, (call + 1) * per_call); ++i) {
+            images.push_back(ToTensor(inputs[i]));
+          }
+          features[call] = extractors_[space]->Extract(
+              torch::cat(images).to(device.device()), options_.noise_seed);
+          return absl::OkStatus();
+        }));
+    return device.ForEach(1, [&](int64_t) {
+      for (int64_t i = 0; i < count; ++i) {
+        OVDIFF_RETURN_IF_ERROR(spaces_[space].Add(
+            first + i, features[i / per_call][i % per_call]));
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status Cluster() {
+    OVDIFF_RETURN_IF_ERROR(Quantum([this] { return StartSides(); }));
+    const auto clustering = [](const Side& side) { return side.clustering(); };
+    while (std::any_of(sides_.begin(), sides_.end(), clustering)) {
+      OVDIFF_RETURN_IF_ERROR(control_.Check());
+      OVDIFF_RETURN_IF_ERROR(builder_.scheduler_.RunBulk(
+          [this] {
+            return builder_.device_.ForEach(
+                static_cast<int64_t>(sides_.size()), [this](int64_t i) {
+                  return sides_[i].clustering() ? sides_[i].solver->Step()
+                                                : absl::OkStatus();
+                });
+          },
+          control_));
+    }
+    return Quantum([this] {
+      for (Side& side : sides_) {
+        if (side.solver != nullptr) {
+          AppendParts(*side.cells, side.solver->TakeResult(), &side.vectors);
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status StartSides() {
+    for (const SupportCells& space : spaces_) {
+      for (const CellRows* cells : {&space.foreground(), &space.background()}) {
+        Side side;
+        side.cells = cells;
+        if (cells->count() > 0) {
+          AppendMeans(*cells, &side.vectors);
+          OVDIFF_ASSIGN_OR_RETURN(
+              side.solver, KMeansSolver::Create(
+                               cells->rows, {.num_clusters = options_.num_parts,
+                                             .max_iterations =
+                                                 options_.kmeans_max_iterations,
+                                             .seed = options_.kmeans_seed,
+                                             .initial_centres = {}}));
+        }
+        sides_.push_back(std::move(side));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<PrototypeSet> Result() {
+    PrototypeSet set;
+    for (size_t i = 0; i < spaces_.size(); ++i) {
+      FeatureSpacePrototypes space;
+      space.space = spaces_[i].space();
+      space.dim = static_cast<int32_t>(spaces_[i].foreground().rows.size(1));
+      space.foreground = std::move(sides_[2 * i].vectors);
+      space.background = std::move(sides_[2 * i + 1].vectors);
+      for (const PrototypeVectors* side :
+           {&space.foreground, &space.background}) {
+        for (const float value : side->values) {
+          if (!std::isfinite(value)) {
+            return absl::InternalError(absl::StrCat(
+                "space ", space.space, ": a prototype is not finite"));
+          }
+        }
+      }
+      set.spaces.push_back(std::move(space));
+    }
+    return set;
+  }
+
+  PrototypeBuilder& builder_;
+  const SupportSet& support_;
+  const PrototypeOptions& options_;
+  const CallControl& control_;
+  const ProgressCallback& progress_;
+  BuildProgress state_;
+  SupportMasks masks_;
+  std::vector<const FeatureExtractor*> extractors_;
+  std::vector<SupportCells> spaces_;
+  std::vector<Side> sides_;  // Foreground and background of each space.
+};
+
+absl::StatusOr<PrototypeSet> PrototypeBuilder::Build(
+    const SupportSet& support, const PrototypeOptions& options,
+    const CallControl& control, const ProgressCallback& progress) {
+  Job job(*this, support, options, control, progress);
+  return job.Run();
+}
+
+}  // namespace ovdiff::engine
