@@ -73,22 +73,30 @@ store::NewClass ClassBuilder::Describe(
 
 absl::Status ClassBuilder::Build(const ResolvedBuildOptions& options,
                                  const CallControl& control,
-                                 const Report& report,
-                                 store::NewClass& described,
-                                 v1::CacheHit* hit) {
+                                 const Report& report, const Publish& publish,
+                                 store::NewClass described) {
+  // Held until the class is published: only then can another build find it.
   OVDIFF_ASSIGN_OR_RETURN(const auto key_lock,
                           KeyLock::Take(*this, described.support_key, control));
   OVDIFF_ASSIGN_OR_RETURN(const bool is_built,
                           store_.HasPrototypeSet(described.prototype_key));
   if (is_built) {
     metrics_.PrototypeHit("store");
-    *hit = v1::CACHE_HIT_PROTOTYPES;
-    return absl::OkStatus();
+    return publish(described, v1::CACHE_HIT_PROTOTYPES);
   }
   metrics_.PrototypeMiss("store");
   // Minutes of work are not begun for what could not be kept.
   OVDIFF_RETURN_IF_ERROR(store_.Health());
+  v1::CacheHit hit = v1::CACHE_HIT_NONE;
+  OVDIFF_RETURN_IF_ERROR(MakeSet(options, control, report, described, &hit));
+  return publish(described, hit);
+}
 
+absl::Status ClassBuilder::MakeSet(const ResolvedBuildOptions& options,
+                                   const CallControl& control,
+                                   const Report& report,
+                                   store::NewClass& described,
+                                   v1::CacheHit* hit) {
   BuildEstimate estimate(absl::Now(), /*has_pictures=*/false);
   const engine::ProgressCallback on_progress =
       [&](const engine::BuildProgress& progress) {

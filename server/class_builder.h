@@ -33,18 +33,28 @@ class ClassBuilder {
   // What a build reports as it goes. Called on the thread of Build().
   using Report = std::function<void(const v1::ClassProgress&)>;
 
-  // Fills `set` of `described`, unless the store has its record (built by
-  // another job meanwhile). New support pictures are stored first. Of two calls
-  // with the same support pictures, one waits for the other and reuses them.
-  // `*hit` says what was found. Errors as Engine's and the store's.
+  // Makes the class durable: called once, on the thread of Build(), with `set`
+  // filled unless the store has its record already (built by another job
+  // meanwhile), and with what was found.
+  using Publish =
+      std::function<absl::Status(const store::NewClass&, v1::CacheHit)>;
+
+  // Builds `described` and publishes it. New support pictures are stored first.
+  // Of two calls with the same support pictures one waits until the other has
+  // published, and reuses what it made. Errors as Engine's, the store's and
+  // `publish`'s.
   absl::Status Build(const ResolvedBuildOptions& options,
                      const CallControl& control, const Report& report,
-                     store::NewClass& described, v1::CacheHit* hit);
+                     const Publish& publish, store::NewClass described);
 
  private:
   // Holds a support key while one thread works on it.
   class KeyLock;
 
+  // Paints what is missing, encodes, fills `described.set`.
+  absl::Status MakeSet(const ResolvedBuildOptions& options,
+                       const CallControl& control, const Report& report,
+                       store::NewClass& described, v1::CacheHit* hit);
   absl::StatusOr<SupportSet> GetSupportSet(const store::NewClass& described,
                                            const ResolvedBuildOptions& options,
                                            const CallControl& control,

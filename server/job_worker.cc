@@ -90,7 +90,7 @@ void JobQueue::LinkStored(const JobPtr& job) {
 void JobQueue::BuildClass(const JobPtr& job, int index) {
   const v1::ClassSpec& spec = job->request().classes(index);
   const ResolvedBuildOptions options = OptionsOf(*job);
-  store::NewClass described = builder_.Describe(spec, options);
+  const store::NewClass described = builder_.Describe(spec, options);
   const auto report = [&](const v1::ClassProgress& update) {
     job->ModifyClass(index, [&](v1::ClassProgress& progress) {
       const std::string name = progress.name();
@@ -100,11 +100,12 @@ void JobQueue::BuildClass(const JobPtr& job, int index) {
   };
   const absl::Time start = absl::Now();
   v1::CacheHit hit = v1::CACHE_HIT_UNSPECIFIED;
-  absl::Status status =
-      builder_.Build(options, job->control(), report, described, &hit);
-  if (status.ok()) {
-    status = Publish(job, {index}, {described}, hit);
-  }
+  const auto publish = [&](const store::NewClass& built, v1::CacheHit found) {
+    hit = found;
+    return Publish(job, {index}, {built}, found);
+  };
+  const absl::Status status =
+      builder_.Build(options, job->control(), report, publish, described);
   job->ModifyClass(index, [&](v1::ClassProgress& progress) {
     progress.set_elapsed_seconds(absl::ToDoubleSeconds(absl::Now() - start));
   });

@@ -285,6 +285,10 @@ TEST_F(StreamSegmentTest, CancellingFreesEverything) {
     absl::SleepFor(absl::Milliseconds(20));
   }
   EXPECT_TRUE(status.ok()) << status.error_message();
+  // The engine notices at its next step, a moment later.
+  for (int i = 0; i < 200 && engine_.segment_gate.num_waiting() > 0; ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
   EXPECT_EQ(engine_.segment_gate.num_waiting(), 0);
   EXPECT_EQ(engine_.num_segmented, 0);
 }
