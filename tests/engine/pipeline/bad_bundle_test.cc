@@ -1,4 +1,5 @@
 // Bundles that cannot work are refused, with all that is wrong named.
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -125,6 +126,42 @@ TEST_F(BadBundleTest, RefusesDevicesThatAreNotThere) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("built without CUDA"));
 #endif
+}
+
+// Well-formed weights may still be NaN: nothing made of them is stored.
+TEST_F(BadBundleTest, NetworksThatGiveNoNumbersAreAnErrorOfTheCall) {
+  const auto spoil = [&](const std::string& file, const std::string& name) {
+    auto tensors = ReadSafetensors(folder_ + file);
+    ASSERT_TRUE(tensors.ok()) << tensors.status();
+    (*tensors)[name].fill_(std::nanf(""));
+    ASSERT_TRUE(WriteSafetensors(folder_ + file, *tensors).ok());
+  };
+  EngineOptions options;
+  options.bundle_path = folder_;
+  options.num_threads = 1;
+  spoil("/vit/model.safetensors", "cls_token");
+  auto engine = CreateEngine(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  GenerationOptions generation = (*engine)->info().generation;
+  generation.num_pictures = 2;
+  auto support = (*engine)->PaintSupportSet("cat", generation, {}, nullptr);
+  ASSERT_TRUE(support.ok()) << support.status();
+  PrototypeOptions prototype = (*engine)->info().prototype;
+  prototype.min_cell_coverage = 0.01;
+  EXPECT_EQ((*engine)
+                ->BuildPrototypeSet(*support, prototype, {}, nullptr)
+                .status()
+                .code(),
+            absl::StatusCode::kInternal);
+  spoil("/diffusion/vae/diffusion_pytorch_model.safetensors",
+        "decoder.conv_out.bias");
+  engine = CreateEngine(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)
+                ->PaintSupportSet("cat", generation, {}, nullptr)
+                .status()
+                .code(),
+            absl::StatusCode::kInternal);
 }
 
 TEST_F(BadBundleTest, FingerprintsFollowTheFiles) {
