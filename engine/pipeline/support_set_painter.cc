@@ -104,9 +104,12 @@ class SupportSetPainter::Job {
 
   absl::Status PaintBatch(int count) {
     for (int step = 0; step < options_.num_steps; ++step) {
-      OVDIFF_RETURN_IF_ERROR(Quantum([&] {
+      OVDIFF_RETURN_IF_ERROR(Quantum([&]() -> absl::Status {
         if (step == 0) {
-          StartBatch(count);
+          OVDIFF_RETURN_IF_ERROR(painter_.device_.ForEach(1, [&](int64_t) {
+            StartBatch(count);
+            return absl::OkStatus();
+          }));
         }
         ++painter_.steps_done_;
         return painter_.device_.ForEach(static_cast<int64_t>(runs_.size()),

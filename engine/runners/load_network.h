@@ -23,7 +23,8 @@ struct NetworkFiles {
   std::string stem;    // of the weight files, see ReadHubWeights()
   // Brings the file's keys to the network's; null where there is one spelling.
   absl::StatusOr<StateDict> (*rename)(StateDict) = nullptr;
-  std::vector<std::string> ignore = {};  // RE2 patterns of keys beyond the network
+  std::vector<std::string> ignore =
+      {};  // RE2 patterns of keys beyond the network
 };
 
 // A config or weight error as kFailedPrecondition (a missing file stays
