@@ -9,7 +9,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/bundle/json_object.h"
 #include "engine/bundle/options_json.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 
 namespace ovdiff::engine {
 namespace {

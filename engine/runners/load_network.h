@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/base/status_macros.h"
 #include "engine/runtime/torch_status.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 #include "engine/weights/load_state_dict.h"
 #include "engine/weights/safetensors.h"
 #include "torch/nn/module.h"

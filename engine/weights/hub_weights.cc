@@ -13,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/status_macros.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 #include "engine/weights/safetensors.h"
 #include "torch/torch.h"
 

@@ -1,7 +1,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 #include "engine/weights/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -6,7 +6,7 @@
 #include "engine/nn/clip_model.h"
 #include "engine/nn/clip_text_model.h"
 #include "engine/nn/vision_transformer.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 #include "engine/weights/key_map.h"
 #include "engine/weights/load_state_dict.h"
 #include "engine/weights/safetensors.h"

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 #include "engine/weights/load_state_dict.h"
 #include "engine/weights/safetensors.h"
 #include "gtest/gtest.h"

@@ -1,7 +1,7 @@
 // ReadHubConfig: a hub folder's JSON file, bounded and with clear errors. What
 // its keys mean is engine/nn's business (HubConfig there).
-#ifndef OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_H_
-#define OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_H_
+#ifndef OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_FILE_H_
+#define OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_FILE_H_
 
 #include <cstddef>
 #include <string>
@@ -29,4 +29,4 @@ absl::StatusOr<std::string> ReadHubConfigText(
 
 }  // namespace ovdiff::engine
 
-#endif  // OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_H_
+#endif  // OVDIFF_ENGINE_WEIGHTS_HUB_CONFIG_FILE_H_

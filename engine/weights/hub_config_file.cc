@@ -1,4 +1,4 @@
-#include "engine/weights/hub_config.h"
+#include "engine/weights/hub_config_file.h"
 
 #include <filesystem>
 #include <fstream>
