@@ -32,8 +32,8 @@ class LoadedPrototypes {
 
 // One class of a Segment call.
 struct SegmentClass {
-  uint16_t label = 0;   // Its value in the label map, 1…65535; distinct.
-  std::string name;     // What the prefilter reads: "a {name}".
+  uint16_t label = 0;  // Its value in the label map, 1…65535; distinct.
+  std::string name;    // What the prefilter reads: "a {name}".
   ClassKind kind = ClassKind::kThing;
   std::shared_ptr<const LoadedPrototypes> prototypes;  // Never null.
 };
@@ -42,20 +42,23 @@ struct ClassResult {
   uint16_t label = 0;
   bool kept = false;        // Passed the prefilter.
   int64_t pixel_count = 0;  // Pixels with this label.
-  double mean_score = 0;    // Mean fused cosine similarity over them; 0 if none.
-  double max_score = 0;     // Largest fused cosine similarity anywhere; 0 if not kept.
+  double mean_score = 0;  // Mean fused cosine similarity over them; 0 if none.
+  double max_score =
+      0;  // Largest fused cosine similarity anywhere; 0 if not kept.
 };
 
 struct StageTimings {
-  absl::Duration queue;      // Waiting for the device, summed over batches waited on.
+  absl::Duration
+      queue;  // Waiting for the device, summed over batches waited on.
   absl::Duration prefilter;
-  absl::Duration features;   // Windows through all feature spaces, queue included.
+  absl::Duration
+      features;  // Windows through all feature spaces, queue included.
   absl::Duration matching;
 };
 
 struct Segmentation {
-  LabelMap labels;                    // Size of the input picture.
-  std::vector<ClassResult> classes;   // In the order of the call's classes.
+  LabelMap labels;                   // Size of the input picture.
+  std::vector<ClassResult> classes;  // In the order of the call's classes.
   StageTimings timings;
   int num_windows = 0;
 };
@@ -74,25 +77,26 @@ struct BuildProgress {
 using ProgressCallback = std::function<void(const BuildProgress&)>;
 
 struct EngineInfo {
-  std::string device;                // "cpu", "cuda:0"
+  std::string device;  // "cpu", "cuda:0"
   std::string device_name;
   std::string bundle_name;
   std::string bundle_license;
-  std::vector<std::string> spaces;   // Feature spaces, in fusion order.
-  int picture_size = 0;              // Side of a support picture, pixels.
-  WindowOptions windows;             // The bundle's, none of them 0.
-  GenerationOptions generation;      // Defaults after the bundle's overrides.
+  std::vector<std::string> spaces;  // Feature spaces, in fusion order.
+  int picture_size = 0;             // Side of a support picture, pixels.
+  WindowOptions windows;            // The bundle's, none of them 0.
+  GenerationOptions generation;     // Defaults after the bundle's overrides.
   PrototypeOptions prototype;
   SegmentOptions segment;
 };
 
 // What the metrics endpoint reads. Monotonic since Create(), unless said.
 struct EngineStats {
-  int64_t batches = 0;            // Batches of windows run.
-  int64_t batched_windows = 0;    // Windows in them; mean batch = windows / batches.
-  int64_t denoising_steps = 0;    // UNet calls of painting.
-  int64_t queued_tasks = 0;       // Now waiting for the device (a gauge).
-  int64_t rejected_tasks = 0;     // Refused because the queue was full.
+  int64_t batches = 0;  // Batches of windows run.
+  int64_t batched_windows =
+      0;  // Windows in them; mean batch = windows / batches.
+  int64_t denoising_steps = 0;  // UNet calls of painting.
+  int64_t queued_tasks = 0;     // Now waiting for the device (a gauge).
+  int64_t rejected_tasks = 0;   // Refused because the queue was full.
   double device_busy_seconds = 0;
 };
 
@@ -114,8 +118,8 @@ class Engine {
   virtual absl::Status Validate(const SegmentOptions& options) const = 0;
   // A prompt must be non-empty and fit, with the template, into the text
   // encoder's context. kInvalidArgument says how many tokens there are.
-  virtual absl::Status ValidatePrompt(const std::string& prompt,
-                                      const GenerationOptions& options) const = 0;
+  virtual absl::Status ValidatePrompt(
+      const std::string& prompt, const GenerationOptions& options) const = 0;
 
   // SHA-256 over all that can change a support picture, prompt excepted.
   virtual Sha256Digest GeneratorFingerprint(
@@ -153,11 +157,11 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string bundle_path;       // Folder with bundle.json.
-  std::string device = "cpu";    // "cpu", "cuda" or "cuda:N".
-  int num_threads = 0;           // CPU threads of the device thread; 0: all cores.
-  int max_batch_windows = 8;     // Windows that share one network call.
-  int max_queued_windows = 4096; // Beyond this Segment is refused.
+  std::string bundle_path;     // Folder with bundle.json.
+  std::string device = "cpu";  // "cpu", "cuda" or "cuda:N".
+  int num_threads = 0;        // CPU threads of the device thread; 0: all cores.
+  int max_batch_windows = 8;  // Windows that share one network call.
+  int max_queued_windows = 4096;  // Beyond this Segment is refused.
   // A full batch is never waited for while the device is idle; this is how long
   // an unfinished one may wait for company while it could run. 0: not at all.
   absl::Duration max_batch_delay = absl::ZeroDuration();

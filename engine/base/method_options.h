@@ -15,14 +15,15 @@ enum class ClassKind : uint8_t { kThing = 0, kStuff = 1 };
 // Painting the support pictures. Every field is part of the generator
 // fingerprint except `batch_size`.
 struct GenerationOptions {
-  int num_pictures = 32;  // N, 1…256
-  int num_steps = 30;     // denoising steps, 1…1000
+  int num_pictures = 32;        // N, 1…256
+  int num_steps = 30;           // denoising steps, 1…1000
   double guidance_scale = 8.0;  // s; guidance is on when s > 1
   std::string prompt_template = "A good picture of a {}";  // {} is the class
   std::string negative_prompt =
       "text, low quality, blurry, cartoon, meme, low resolution, bad, poor, "
       "faded";
-  uint64_t seed = 42;  // one CPU generator per class; picture i takes the i-th draw
+  uint64_t seed =
+      42;  // one CPU generator per class; picture i takes the i-th draw
   std::string noise_dtype = "float32";  // or "float16" (the official run's)
   // DPM-Solver++ end point, named as diffusers': "sigma_min" (the official
   // run's) or "zero".
@@ -33,7 +34,7 @@ struct GenerationOptions {
 // From support set to prototype set. Every field is part of the encoder
 // fingerprint.
 struct PrototypeOptions {
-  int num_parts = 32;           // K of K-means per side, 1…256
+  int num_parts = 32;  // K of K-means per side, 1…256
   int kmeans_max_iterations = 300;
   uint64_t kmeans_seed = 0;
   int otsu_bins = 256;
@@ -42,7 +43,7 @@ struct PrototypeOptions {
   double fallback_foreground = 0.5;
   // A feature cell is inside a mask when at least this share of its area is.
   double min_cell_coverage = 0.5;
-  uint64_t noise_seed = 43;  // forward noise of the diffusion features
+  uint64_t noise_seed = 43;         // forward noise of the diffusion features
   std::vector<std::string> spaces;  // empty: all of the bundle's
 };
 

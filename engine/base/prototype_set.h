@@ -19,8 +19,8 @@ enum class PrototypeLevel : uint8_t {
 // The vectors of one side (foreground or background) in one feature space.
 // The three arrays are parallel; vectors are not normalised.
 struct PrototypeVectors {
-  std::vector<float> values;            // [count, dim], row-major; all finite.
-  std::vector<PrototypeLevel> levels;   // [count]
+  std::vector<float> values;           // [count, dim], row-major; all finite.
+  std::vector<PrototypeLevel> levels;  // [count]
   // [count] Index of the support picture a vector comes from: for an instance
   // its picture, for a part the picture with the cell nearest to the centre;
   // -1 for the class mean.
@@ -33,7 +33,8 @@ struct FeatureSpacePrototypes {
   std::string space;  // "sd", "dino", "clip", …
   int32_t dim = 0;    // Length of one vector.
   PrototypeVectors foreground;
-  PrototypeVectors background;  // May be empty: that class has no background vectors.
+  PrototypeVectors
+      background;  // May be empty: that class has no background vectors.
 };
 
 // REQUIRES: at least one space; names distinct; each foreground non-empty.

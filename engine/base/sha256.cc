@@ -64,7 +64,8 @@ absl::StatusOr<Sha256Digest> Sha256OfFile(const std::string& path) {
   std::vector<char> buffer(size_t{1} << 20);
   while (file) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    hash.Update(absl::string_view(buffer.data(), static_cast<size_t>(file.gcount())));
+    hash.Update(
+        absl::string_view(buffer.data(), static_cast<size_t>(file.gcount())));
   }
   if (file.bad()) {
     return absl::UnavailableError(absl::StrCat("cannot read ", path));

@@ -8,12 +8,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define OVDIFF_RETURN_IF_ERROR(expr)            \
-  do {                                          \
-    ::absl::Status ovdiff_status_ = (expr);     \
-    if (!ovdiff_status_.ok()) {                 \
-      return ovdiff_status_;                    \
-    }                                           \
+#define OVDIFF_RETURN_IF_ERROR(expr)        \
+  do {                                      \
+    ::absl::Status ovdiff_status_ = (expr); \
+    if (!ovdiff_status_.ok()) {             \
+      return ovdiff_status_;                \
+    }                                       \
   } while (false)
 
 #define OVDIFF_CONCAT_INNER_(a, b) a##b
