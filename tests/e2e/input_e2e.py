@@ -25,14 +25,18 @@ class Input(ServerCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.client.add("shop", ["sneaker"])
-        cls.before = answer_of(cls.client.segment("shop", scene(0)))
+        cls.version = cls.client.add("shop", ["sneaker"])[-1].job.version
+        cls.before = cls.answer()
         cls.limits = cls.client.info.GetServerInfo(info_pb.GetServerInfoRequest()).limits
+
+    @classmethod
+    def answer(cls):
+        return answer_of(cls.client.segment("shop", scene(0), version=cls.version))
 
     def tearDown(self):
         # Whatever a test sent, the server answers as it did.
         self.assertIsNone(self.server.process.poll(), self.server.log()[-2000:])
-        self.assertEqual(self.before, answer_of(self.client.segment("shop", scene(0))))
+        self.assertEqual(self.before, self.answer())
 
     def segment_fails(self, picture, *words, code=INVALID):
         return self.assert_fails(code, lambda: self.client.segment("shop", picture), *words)
@@ -94,7 +98,7 @@ class Input(ServerCase):
     def test_class_names(self):
         self.add_fails([""], "classes[0]")
         self.add_fails(["x" * 10000], "200", "10000")
-        for name in ("a\nb", "a\0b", "bell\x07", "\u202eabc", "   "):
+        for name in ("a\nb", "a\0b", "bell\x07", "del\x7f", "c1\x85", "   "):
             self.add_fails([name])
         self.add_fails([])
 
@@ -105,7 +109,9 @@ class Input(ServerCase):
         call = self.client.channel.unary_stream("/ovdiff.v1.VocabularyService/AddClasses")
         with self.assertRaises(grpc.RpcError) as caught:
             list(call(request, timeout=PATIENCE_SECONDS))
-        self.assertIn(caught.exception.code(), (INVALID, grpc.StatusCode.INTERNAL))
+        # gRPC refuses it before any code of ours; 1.51's word for that is UNIMPLEMENTED.
+        self.assertIn(caught.exception.code(), (INVALID, grpc.StatusCode.INTERNAL,
+                                                grpc.StatusCode.UNIMPLEMENTED))
 
     def test_duplicate_classes(self):
         self.add_fails(["bag", "dress", "bag"], "bag")

@@ -93,10 +93,11 @@ class Lifecycle(unittest.TestCase):
                 names = [row.name for row in client.segment("shop", scene(0)).classes]
                 self.assertEqual({"sneaker", "bag"}, set(names))
 
-    def assert_refused(self, *words, bundle=BUNDLE, store=None, arguments=()):
+    def assert_refused(self, *words, bundle=BUNDLE, store=None, listen="127.0.0.1:0",
+                       arguments=()):
         status, output = run_to_failure([
-            "--bundle", str(bundle), "--store", str(store or self.store),
-            "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments])
+            "--bundle", str(bundle), "--store", str(store or self.store), "--listen", listen,
+            "--admin-listen", "127.0.0.1:0", *arguments])
         self.assertEqual(1, status, output)
         for word in words:
             self.assertIn(word, output)
@@ -117,7 +118,7 @@ class Lifecycle(unittest.TestCase):
     def test_an_address_in_use(self):
         with Server(self.store) as server:
             self.assert_refused(server.address().rsplit(":", 1)[1], store=self.folder / "other",
-                                arguments=("--listen", server.address()))
+                                listen=server.address())
 
     def test_no_bundle(self):
         self.assert_refused("no-such-bundle", bundle=self.folder / "no-such-bundle")
