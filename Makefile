@@ -89,10 +89,10 @@ cuda: packages ## Build and link with CUDA into build/cuda (2.5 GB of downloads;
 	$(SAY) "Building into build/cuda ($(JOBS) jobs)"
 	@mkdir -p build
 	$(call configure_preset,cuda)
-	@cmake --build --preset cuda -j $(JOBS)
+	@cmake --build --preset cuda -j $(JOBS) --target ovdiffd ovdiff cuda_probe
 	$(SAY) "Does the CUDA build load here?"
 	@build/cuda/bin/cuda_probe
-	@printf 'Next: on a machine with an NVIDIA driver, build/cuda/bin/ovdiffd --device cuda\n'
+	@printf '\nNext: on a machine with an NVIDIA driver, build/cuda/bin/ovdiffd --device cuda …\n'
 
 # Tools of others, for checks that `make test` does not need. With Go at hand.
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4

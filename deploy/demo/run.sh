@@ -57,5 +57,6 @@ say "ready on $address"
 
 stop_server || die "the server ended with status $?; see $log"
 say "the server has stopped"
-printf '\nLook at   %s/index.html\nFigures   %s/summary.json\n' "$PWD/$out" "$PWD/$out"
-printf 'Next      make demo again reuses the stored classes; README.md shows how to call the server\n'
+say "for a server that stays: $bin/ovdiffd --bundle $bundle --store $store"
+printf '\nLook at  %s/index.html\n' "$(realpath "$out")"
+printf 'Next     make demo again: it reuses the stored classes. README.md shows how to call a server\n'
