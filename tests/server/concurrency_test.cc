@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "server/executor.h"
 #include "server/job_queue.h"
+#include "server/log.h"
 #include "server/picture_segmenter.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/test_server.h"
@@ -39,6 +40,7 @@ class Follower final : public JobWatcher {
 };
 
 TEST(ConcurrencyTest, JobsWatchersCancelsAndSegmentsAtOnce) {
+  InitLogging("error", /*as_json=*/false);
   FakeEngine engine;
   const auto store = store::NewInMemoryStore();
   Metrics metrics;
