@@ -37,7 +37,7 @@ void AddClassesCall::Accept(JobQueue& jobs,
     return;
   }
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     job_ = *job;
     if (!is_finished_) {
       record_.Note("job", (*job)->id());
@@ -94,7 +94,7 @@ void AddClassesCall::Advance() {
   Action action = Action::kNone;
   grpc::Status status;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     action = ChooseAction();
     status = ToGrpcStatus(result_);
   }
@@ -113,7 +113,7 @@ void AddClassesCall::Advance() {
 
 void AddClassesCall::FinishWith(const absl::Status& status) {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (!has_result_) {
       has_result_ = true;
       result_ = status;
@@ -124,7 +124,7 @@ void AddClassesCall::FinishWith(const absl::Status& status) {
 
 void AddClassesCall::OnWriteDone(bool ok) {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     is_writing_ = false;
   }
   if (ok) {

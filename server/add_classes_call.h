@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "engine/base/mutex.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
@@ -12,7 +13,6 @@
 #include "server/executor.h"
 #include "server/job.h"
 #include "server/job_queue.h"
-#include "server/mutex.h"
 
 namespace ovdiff::server {
 

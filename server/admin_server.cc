@@ -14,8 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/base/mutex.h"
 #include "prometheus/text_serializer.h"
-#include "server/mutex.h"
 
 namespace ovdiff::server {
 namespace {
@@ -73,7 +73,7 @@ class MetricsHandler final : public CivetHandler {
   explicit MetricsHandler(Metrics& metrics) : metrics_(metrics) {}
 
   void Add(std::weak_ptr<prometheus::Collectable> collector) {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     collectors_.push_back(std::move(collector));
   }
 
@@ -81,7 +81,7 @@ class MetricsHandler final : public CivetHandler {
     std::vector<prometheus::MetricFamily> families =
         metrics_.registry().Collect();
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       for (const auto& held : collectors_) {
         if (const auto collector = held.lock()) {
           auto more = collector->Collect();

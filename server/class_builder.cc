@@ -5,12 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
+#include "engine/text/prompt_text.h"
 #include "server/build_estimate.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/image_codec.h"
 #include "server/log.h"
-#include "server/prompt_text.h"
 
 namespace ovdiff::server {
 namespace {
@@ -25,19 +25,19 @@ class ClassBuilder::KeyLock {
   static absl::StatusOr<std::unique_ptr<KeyLock>> Take(
       ClassBuilder& builder, const store::ContentKey& key,
       const CallControl& control) {
-    MutexLock lock(builder.mutex_);
+    MutexLock lock(&builder.mutex_);
     while (builder.busy_.count(key) > 0) {
       OVDIFF_RETURN_IF_ERROR(control.Check());
-      builder.released_.WaitUntil(builder.mutex_, absl::Now() + kPoll);
+      builder.released_.WaitUntil(&builder.mutex_, absl::Now() + kPoll);
     }
     builder.busy_.insert(key);
     return std::unique_ptr<KeyLock>(new KeyLock(builder, key));
   }
 
   ~KeyLock() {
-    MutexLock lock(builder_.mutex_);
+    MutexLock lock(&builder_.mutex_);
     builder_.busy_.erase(key_);
-    builder_.released_.NotifyAll();
+    builder_.released_.SignalAll();
   }
 
  private:
@@ -55,7 +55,7 @@ ClassBuilder::ClassBuilder(engine::Engine& engine, store::PrototypeStore& store,
 store::NewClass ClassBuilder::Describe(
     const v1::ClassSpec& spec, const ResolvedBuildOptions& options) const {
   const std::string& text = spec.prompt().empty() ? spec.name() : spec.prompt();
-  const auto normal = NormalizePrompt(text);
+  const auto normal = engine::NormalizePrompt(text);
   store::NewClass described;
   described.name = spec.name();
   // Acceptance has checked the text; what a record from disk holds, the engine

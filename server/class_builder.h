@@ -9,11 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/call_control.h"
+#include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
 #include "server/convert.h"
 #include "server/metrics.h"
-#include "server/mutex.h"
 #include "server/server_options.h"
 #include "store/prototype_store.h"
 

@@ -55,7 +55,7 @@ absl::Duration Executor::RetryAfter() const {
 }
 
 absl::StatusOr<Executor::Ticket> Executor::Submit(Task task) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   absl::Status room = CheckRoom(task);
   if (!room.ok()) {
     return room;
@@ -64,16 +64,16 @@ absl::StatusOr<Executor::Ticket> Executor::Submit(Task task) {
   bytes_ += task.bytes;
   const bool is_earliest = task.deadline < NextDeadline();
   queue_.emplace(ticket, Entry{std::move(task), absl::Now()});
-  work_.NotifyOne();
+  work_.Signal();
   if (is_earliest) {
-    reaper_.NotifyOne();
+    reaper_.Signal();
   }
   return ticket;
 }
 
 bool Executor::Remove(Ticket ticket) {
   Entry removed;  // Destroyed outside the lock.
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   const auto it = queue_.find(ticket);
   if (it == queue_.end()) {
     return false;
@@ -88,9 +88,9 @@ void Executor::RunWorker() {
   while (true) {
     Entry entry;
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       while (queue_.empty() && !stopping_) {
-        work_.Wait(mutex_);
+        work_.Wait(&mutex_);
       }
       if (queue_.empty()) {
         return;
@@ -106,7 +106,7 @@ void Executor::RunWorker() {
     entry.task.run();
     const int64_t bytes = entry.task.bytes;
     entry = Entry();  // What it captured is freed before its room is.
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     --running_;
     bytes_ -= bytes;
     mean_run_ += (absl::Now() - start - mean_run_) / 8;
@@ -138,13 +138,13 @@ void Executor::RunReaper() {
   while (true) {
     std::vector<Entry> expired;
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       if (stopping_) {
         return;
       }
       CollectExpired(expired);
       if (expired.empty()) {
-        reaper_.WaitUntil(mutex_, NextDeadline());
+        reaper_.WaitUntil(&mutex_, NextDeadline());
       }
     }
     for (Entry& entry : expired) {
@@ -159,14 +159,14 @@ void Executor::RunReaper() {
 void Executor::Stop() {
   Queue dropped;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
     dropped.swap(queue_);
     for (const auto& [ticket, entry] : dropped) {
       bytes_ -= entry.task.bytes;
     }
-    work_.NotifyAll();
-    reaper_.NotifyAll();
+    work_.SignalAll();
+    reaper_.SignalAll();
   }
   for (auto& [ticket, entry] : dropped) {
     entry.task.drop(OverloadError("the server is shutting down",
@@ -180,12 +180,12 @@ void Executor::Stop() {
 }
 
 int64_t Executor::num_waiting() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return static_cast<int64_t>(queue_.size());
 }
 
 int64_t Executor::num_running() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return running_;
 }
 

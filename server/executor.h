@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/mutex.h"
+#include "engine/base/mutex.h"
 
 namespace ovdiff::server {
 

@@ -25,7 +25,7 @@ Job::Job(storage::v1::JobRecord record)
       class_revisions_(record_.job().classes_size(), 1) {}
 
 Job::Update Job::ChangesSince(int64_t revision) const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   Update update;
   update.revision = revision_;
   update.has_changes = revision_ > revision;
@@ -44,51 +44,51 @@ Job::Update Job::ChangesSince(int64_t revision) const {
 }
 
 v1::Job Job::Snapshot() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return record_.job();
 }
 
 storage::v1::JobRecord Job::Record() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return record_;
 }
 
 bool Job::is_terminal() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return IsTerminal(record_.job().state());
 }
 
 v1::ClassStage Job::class_stage(int index) const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return record_.job().classes(index).stage();
 }
 
 absl::Time Job::create_time() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return FromTimestamp(record_.job().create_time());
 }
 
 absl::Time Job::end_time() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return record_.has_end_time() ? FromTimestamp(record_.end_time())
                                 : absl::InfiniteFuture();
 }
 
 void Job::Modify(const std::function<void(v1::Job&)>& change) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   change(*record_.mutable_job());
   ++revision_;
 }
 
 void Job::ModifyClass(int index,
                       const std::function<void(v1::ClassProgress&)>& change) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   change(*record_.mutable_job()->mutable_classes(index));
   class_revisions_[index] = ++revision_;
 }
 
 void Job::End() {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   bool has_failed = false;
   bool has_cancelled = false;
   ++revision_;
@@ -110,7 +110,7 @@ void Job::End() {
 }
 
 bool Job::Cancel() {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   if (IsTerminal(record_.job().state())) {
     return false;
   }
@@ -120,13 +120,13 @@ bool Job::Cancel() {
 }
 
 bool Job::is_cancelled() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return is_cancelled_;
 }
 
 void Job::Interrupt(const absl::Status& reason) {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (IsTerminal(record_.job().state())) {
       return;
     }
@@ -138,7 +138,7 @@ void Job::Interrupt(const absl::Status& reason) {
 
 void Job::AddWatcher(const std::shared_ptr<JobWatcher>& watcher) {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     std::erase_if(watchers_, [](const auto& held) { return held.expired(); });
     watchers_.push_back(watcher);
   }
@@ -147,7 +147,7 @@ void Job::AddWatcher(const std::shared_ptr<JobWatcher>& watcher) {
 
 void Job::NotifyIfChanged() {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (revision_ == notified_revision_) {
       return;
     }
@@ -159,7 +159,7 @@ void Job::NotifyIfChanged() {
 void Job::NotifyWatchers() {
   std::vector<std::weak_ptr<JobWatcher>> watchers;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     watchers = watchers_;
   }
   for (const auto& held : watchers) {

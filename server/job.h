@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "engine/base/call_control.h"
+#include "engine/base/mutex.h"
 #include "ovdiff/storage/v1/job_record.pb.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
-#include "server/mutex.h"
 
 namespace ovdiff::server {
 

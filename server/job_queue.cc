@@ -7,11 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
+#include "engine/text/prompt_text.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/job_request.h"
 #include "server/log.h"
-#include "server/prompt_text.h"
 #include "server/validation.h"
 
 namespace ovdiff::server {
@@ -96,7 +96,7 @@ void JobQueue::Resume(storage::v1::JobRecord record) {
     Log(LogLevel::kInfo, "job_resumed", {{"job", job.id()}});
   }
   const auto resumed = std::make_shared<Job>(std::move(record));
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   jobs_[resumed->id()] = resumed;
   if (!is_over) {
     waiting_.push_back(resumed);
@@ -133,7 +133,7 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
       store_.PutJob(job->id(), job->Record().SerializeAsString());
   if (!saved.ok()) {
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       jobs_.erase(job->id());
       CountJobs();
     }
@@ -154,12 +154,13 @@ absl::Status JobQueue::CheckVocabularyRoom(
   OVDIFF_RETURN_IF_ERROR(head.status());
   absl::flat_hash_map<std::string, std::string> names;  // Normal form -> name.
   for (const store::ClassEntry& entry : (*head)->classes) {
-    const auto normal = NormalizePrompt(entry.name);
+    const auto normal = engine::NormalizePrompt(entry.name);
     names.emplace(normal.ok() ? *normal : entry.name, entry.name);
   }
   for (int i = 0; i < request.classes_size(); ++i) {
     const std::string& name = request.classes(i).name();
-    OVDIFF_ASSIGN_OR_RETURN(const std::string normal, NormalizePrompt(name));
+    OVDIFF_ASSIGN_OR_RETURN(const std::string normal,
+                            engine::NormalizePrompt(name));
     const auto [it, is_new] = names.emplace(normal, name);
     if (!is_new && it->second != name) {
       return FieldError(
@@ -186,7 +187,7 @@ absl::Status JobQueue::CheckVocabularyRoom(
 
 absl::StatusOr<JobQueue::JobPtr> JobQueue::Register(const JobPtr& job,
                                                     bool has_request_id) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   if (stopping_) {
     return Draining();
   }
@@ -212,7 +213,7 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Register(const JobPtr& job,
 }
 
 absl::StatusOr<JobQueue::JobPtr> JobQueue::Find(const std::string& id) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   const auto it = jobs_.find(id);
   if (it == jobs_.end()) {
     return ResourceError(
@@ -233,7 +234,7 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Cancel(const std::string& id) {
   }
   bool was_waiting = false;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     was_waiting = std::erase(waiting_, job) > 0;
   }
   if (was_waiting) {
@@ -248,11 +249,11 @@ void JobQueue::Enqueue(const JobPtr& job) {
       std::any_of(state.classes().begin(), state.classes().end(),
                   [](const auto& one) { return !IsTerminal(one.stage()); });
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     // Cancel() looks for the job in the queue under this lock.
     if (has_work && !job->is_cancelled()) {
       waiting_.push_back(job);
-      work_.NotifyOne();
+      work_.Signal();
       return;
     }
   }
@@ -260,21 +261,21 @@ void JobQueue::Enqueue(const JobPtr& job) {
 }
 
 bool JobQueue::IsStopping() {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return stopping_;
 }
 
 void JobQueue::Stop() {
   std::vector<JobPtr> active;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
     waiting_.clear();
     for (const auto& [id, job] : jobs_) {
       active.push_back(job);
     }
-    work_.NotifyAll();
-    stopped_.NotifyAll();
+    work_.SignalAll();
+    stopped_.SignalAll();
   }
   for (const JobPtr& job : active) {
     job->Interrupt(Draining());
@@ -301,11 +302,11 @@ void JobQueue::RunNotifier() {
   while (true) {
     std::vector<JobPtr> jobs;
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       if (stopping_) {
         return;
       }
-      stopped_.WaitUntil(mutex_, absl::Now() + kNotifyInterval);
+      stopped_.WaitUntil(&mutex_, absl::Now() + kNotifyInterval);
       for (const auto& [id, job] : jobs_) {
         jobs.push_back(job);
       }
@@ -319,7 +320,7 @@ void JobQueue::RunNotifier() {
 void JobQueue::ForgetOld() {
   std::vector<JobPtr> old;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     std::vector<JobPtr> finished;
     for (const auto& [id, job] : jobs_) {
       if (job->is_terminal()) {

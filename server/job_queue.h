@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
 #include "server/class_builder.h"
 #include "server/job.h"
 #include "server/metrics.h"
-#include "server/mutex.h"
 #include "server/server_options.h"
 #include "server/vocabulary_cache.h"
 #include "store/prototype_store.h"

@@ -4,10 +4,10 @@
 #include "absl/time/clock.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
+#include "engine/text/prompt_text.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
-#include "server/prompt_text.h"
 #include "server/validation.h"
 
 namespace ovdiff::server {
@@ -59,7 +59,8 @@ absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
     const v1::ClassSpec& spec = request.classes(i);
     const std::string& text =
         spec.prompt().empty() ? spec.name() : spec.prompt();
-    OVDIFF_ASSIGN_OR_RETURN(const std::string prompt, NormalizePrompt(text));
+    OVDIFF_ASSIGN_OR_RETURN(const std::string prompt,
+                            engine::NormalizePrompt(text));
     const std::string field = absl::StrCat(
         "classes[", i, spec.prompt().empty() ? "].name" : "].prompt");
     OVDIFF_RETURN_IF_ERROR(WithField(

@@ -18,9 +18,9 @@ void JobQueue::RunWorker() {
   while (true) {
     JobPtr job;
     {
-      MutexLock lock(mutex_);
+      MutexLock lock(&mutex_);
       while (waiting_.empty() && !stopping_) {
-        work_.Wait(mutex_);
+        work_.Wait(&mutex_);
       }
       if (stopping_) {
         return;
@@ -35,7 +35,7 @@ void JobQueue::RunWorker() {
 void JobQueue::RunJob(const JobPtr& job) {
   job->Modify([](v1::Job& state) { state.set_state(v1::JOB_STATE_RUNNING); });
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     CountJobs();
   }
   LinkStored(job);
@@ -177,7 +177,7 @@ void JobQueue::EndJob(const JobPtr& job) {
   metrics_.JobEnded(state);
   Log(LogLevel::kInfo, "job_ended", {{"job", job->id()}, {"state", state}});
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     CountJobs();
   }
   ForgetOld();

@@ -1,8 +1,5 @@
 #include "server/prompt_text.h"
 
-#include <cstdlib>
-#include <memory>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
@@ -28,37 +25,6 @@ absl::Status ForEachCodePoint(absl::string_view text, Visitor visit) {
     at += used;
   }
   return absl::OkStatus();
-}
-
-bool IsSpace(utf8proc_int32_t code_point) {
-  switch (utf8proc_category(code_point)) {
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-      return true;
-    default:
-      return code_point >= 0x09 && code_point <= 0x0D;
-  }
-}
-
-void Append(utf8proc_int32_t code_point, std::string& out) {
-  utf8proc_uint8_t buffer[4];
-  const utf8proc_ssize_t size = utf8proc_encode_char(code_point, buffer);
-  out.append(reinterpret_cast<const char*>(buffer), size);
-}
-
-absl::StatusOr<std::string> ToNfc(absl::string_view text) {
-  utf8proc_uint8_t* raw = nullptr;
-  const utf8proc_ssize_t size = utf8proc_map(
-      reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-      static_cast<utf8proc_ssize_t>(text.size()), &raw,
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(
-      raw, &std::free);
-  if (size < 0) {
-    return absl::InvalidArgumentError(utf8proc_errmsg(size));
-  }
-  return std::string(reinterpret_cast<const char*>(raw), size);
 }
 
 }  // namespace
@@ -88,25 +54,6 @@ bool HasControlCharacters(absl::string_view text) {
         }
       });
   return found || !status.ok();
-}
-
-absl::StatusOr<std::string> NormalizePrompt(absl::string_view text) {
-  OVDIFF_ASSIGN_OR_RETURN(const std::string composed, ToNfc(text));
-  std::string out;
-  bool pending_space = false;
-  OVDIFF_RETURN_IF_ERROR(
-      ForEachCodePoint(composed, [&](utf8proc_int32_t code_point) {
-        if (IsSpace(code_point)) {
-          pending_space = !out.empty();
-          return;
-        }
-        if (pending_space) {
-          out += ' ';
-          pending_space = false;
-        }
-        Append(utf8proc_tolower(code_point), out);
-      }));
-  return out;
 }
 
 }  // namespace ovdiff::server

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "server/mutex.h"
+#include "engine/base/mutex.h"
 
 namespace ovdiff::server {
 
@@ -18,7 +18,7 @@ class Readiness {
   // Ready, but not whole (the disk is full: segmentation goes on). Empty:
   // whole.
   void SetDegraded(std::string reason) {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     degraded_ = std::move(reason);
   }
 
@@ -27,14 +27,14 @@ class Readiness {
     std::string text;
   };
   State Get() const {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     return {is_ready_,
             degraded_.empty() ? text_ : text_ + "; degraded: " + degraded_};
   }
 
  private:
   void Set(bool is_ready, std::string text) {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     is_ready_ = is_ready;
     text_ = std::move(text);
   }

@@ -54,7 +54,7 @@ grpc::ServerBidiReactor<v1::StreamSegmentRequest, v1::StreamSegmentResponse>*
 SegmentationServiceImpl::StreamSegment(grpc::CallbackServerContext* context) {
   absl::Status refusal;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (is_draining_) {
       refusal = OverloadError("the server is shutting down", reasons::kDraining,
                               absl::Seconds(1));
@@ -81,14 +81,14 @@ SegmentationServiceImpl::StreamSegment(grpc::CallbackServerContext* context) {
        .on_done = [this](StreamSession* done) { Forget(done); }},
       context);
   // gRPC ends a call only after its reactor is returned: Forget() comes later.
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   sessions_[session.get()] = session;
   return session.get();
 }
 
 void SegmentationServiceImpl::Forget(StreamSession* session) {
   metrics_.AddStreams(-1);
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   sessions_.erase(session);
   --num_streams_;
 }
@@ -96,7 +96,7 @@ void SegmentationServiceImpl::Forget(StreamSession* session) {
 void SegmentationServiceImpl::Drain() {
   std::vector<std::weak_ptr<StreamSession>> sessions;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     is_draining_ = true;
     for (const auto& [raw, session] : sessions_) {
       sessions.push_back(session);

@@ -5,10 +5,10 @@
 #include <map>
 #include <memory>
 
+#include "engine/base/mutex.h"
 #include "ovdiff/v1/segmentation_service.grpc.pb.h"
 #include "server/executor.h"
 #include "server/metrics.h"
-#include "server/mutex.h"
 #include "server/picture_segmenter.h"
 #include "server/server_options.h"
 #include "server/stream_session.h"

@@ -141,7 +141,7 @@ void Server::RunMonitor() {
   bool was_healthy = true;
   while (true) {
     const absl::Status status = with_.store.Health();
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (is_draining_) {
       return;
     }
@@ -155,18 +155,18 @@ void Server::RunMonitor() {
       Log(status.ok() ? LogLevel::kInfo : LogLevel::kError, "store_health",
           {{"status", status.ToString()}});
     }
-    monitor_wake_.WaitUntil(mutex_, absl::Now() + kMonitorInterval);
+    monitor_wake_.WaitUntil(&mutex_, absl::Now() + kMonitorInterval);
   }
 }
 
 void Server::StartDrain() {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (is_draining_) {
       return;
     }
     is_draining_ = true;
-    monitor_wake_.NotifyAll();
+    monitor_wake_.SignalAll();
   }
   if (monitor_.joinable()) {
     monitor_.join();
@@ -183,7 +183,7 @@ void Server::StartDrain() {
 void Server::Stop() {
   StartDrain();
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     if (is_stopped_) {
       return;
     }

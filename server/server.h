@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "grpcpp/server.h"
 #include "server/admin_server.h"
@@ -16,7 +17,6 @@
 #include "server/job_queue.h"
 #include "server/measured_store.h"
 #include "server/metrics.h"
-#include "server/mutex.h"
 #include "server/picture_segmenter.h"
 #include "server/readiness.h"
 #include "server/segmentation_service.h"

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
-#include "server/mutex.h"
+#include "engine/base/mutex.h"
 
 namespace ovdiff::server {
 namespace {
@@ -40,12 +40,12 @@ void TakeSignals() {
       continue;
     }
     State& state = GlobalState();
-    MutexLock lock(state.mutex);
+    MutexLock lock(&state.mutex);
     if (state.exits_on_next) {
       std::_Exit(128 + signal_number);
     }
     ++state.count;
-    state.changed.NotifyAll();
+    state.changed.SignalAll();
   }
 }
 
@@ -62,16 +62,16 @@ void BlockSignals() {
 bool WaitForSignals(int count, absl::Duration timeout) {
   State& state = GlobalState();
   const absl::Time deadline = absl::Now() + timeout;
-  MutexLock lock(state.mutex);
+  MutexLock lock(&state.mutex);
   while (state.count < count && absl::Now() < deadline) {
-    state.changed.WaitUntil(state.mutex, deadline);
+    state.changed.WaitUntil(&state.mutex, deadline);
   }
   return state.count >= count;
 }
 
 void ExitOnNextSignal() {
   State& state = GlobalState();
-  MutexLock lock(state.mutex);
+  MutexLock lock(&state.mutex);
   state.exits_on_next = true;
 }
 

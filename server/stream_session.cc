@@ -79,7 +79,7 @@ StreamSession::StreamSession(Options options,
 void StreamSession::Step(const std::function<void()>& change) {
   Actions actions;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     change();
     actions = ChooseActions();
   }

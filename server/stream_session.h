@@ -19,12 +19,12 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/call_control.h"
+#include "engine/base/mutex.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "ovdiff/v1/segmentation_service.pb.h"
 #include "server/call_record.h"
 #include "server/executor.h"
-#include "server/mutex.h"
 #include "server/picture_segmenter.h"
 #include "server/server_options.h"
 

@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/text/prompt_text.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/prompt_text.h"
@@ -57,7 +58,8 @@ absl::Status ValidateText(absl::string_view text, absl::string_view field,
                      "ones are allowed"),
         reasons::kInvalidField);
   }
-  OVDIFF_ASSIGN_OR_RETURN(const std::string normal, NormalizePrompt(text));
+  OVDIFF_ASSIGN_OR_RETURN(const std::string normal,
+                          engine::NormalizePrompt(text));
   if (normal.empty()) {
     return FieldError(field,
                       absl::StrCat(field, " is empty; it needs 1 to ",
@@ -161,7 +163,7 @@ absl::Status ValidateClasses(
     const std::string field = absl::StrCat("classes[", i, "]");
     OVDIFF_RETURN_IF_ERROR(ValidateClass(classes[i], field, limits));
     OVDIFF_ASSIGN_OR_RETURN(std::string normal,
-                            NormalizePrompt(classes[i].name()));
+                            engine::NormalizePrompt(classes[i].name()));
     const auto [it, is_new] = seen.emplace(std::move(normal), i);
     if (!is_new) {
       return FieldError(

@@ -70,7 +70,7 @@ VocabularyCache::VocabularyCache(engine::Engine& engine,
 absl::StatusOr<VocabularyCache::VocabularyPtr> VocabularyCache::GetVocabulary(
     const std::string& name, int64_t version) {
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     const auto head = heads_.find(name);
     if (head != heads_.end() &&
         (version == 0 || head->second->version == version)) {
@@ -95,7 +95,7 @@ absl::StatusOr<VocabularyCache::VocabularyPtr> VocabularyCache::GetVocabulary(
     return GetVocabulary(name, 0);
   }
   auto vocabulary = std::make_shared<const store::Vocabulary>(*std::move(read));
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   if (versions_.size() >= kMaxVersions) {
     versions_.erase(versions_.begin());
   }
@@ -105,7 +105,7 @@ absl::StatusOr<VocabularyCache::VocabularyPtr> VocabularyCache::GetVocabulary(
 
 void VocabularyCache::HeadChanged(store::Vocabulary head) {
   auto vocabulary = std::make_shared<const store::Vocabulary>(std::move(head));
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   VocabularyPtr& known = heads_[vocabulary->id.name];
   // Versions only rise, so a slow reader cannot bring an old head back.
   if (known == nullptr || known->version < vocabulary->version) {
@@ -130,7 +130,7 @@ absl::StatusOr<std::vector<LoadedClass>> VocabularyCache::Load(
   std::vector<LoadedClass> loaded(entries.size());
   std::vector<size_t> missing;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     for (size_t i = 0; i < entries.size(); ++i) {
       if (!FindLoaded(entries[i]->prototype_key, loaded[i])) {
         missing.push_back(i);
@@ -152,7 +152,7 @@ absl::StatusOr<LoadedClass> VocabularyCache::LoadOne(
     const store::ClassEntry& entry, const CallControl& control) {
   const store::ContentKey& key = entry.prototype_key;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     while (true) {
       LoadedClass found;
       if (FindLoaded(key, found)) {
@@ -162,13 +162,13 @@ absl::StatusOr<LoadedClass> VocabularyCache::LoadOne(
       if (loading_.insert(key).second) {
         break;
       }
-      loaded_.WaitUntil(mutex_, absl::Now() + kPoll);
+      loaded_.WaitUntil(&mutex_, absl::Now() + kPoll);
     }
   }
   absl::StatusOr<LoadedClass> loaded = ReadAndLoad(entry);
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   loading_.erase(key);
-  loaded_.NotifyAll();
+  loaded_.SignalAll();
   if (loaded.ok()) {
     Insert(key, *loaded);
   }

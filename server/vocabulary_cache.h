@@ -16,9 +16,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/base/call_control.h"
+#include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "server/metrics.h"
-#include "server/mutex.h"
 #include "store/prototype_store.h"
 
 namespace ovdiff::server {

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace ovdiff {
@@ -57,6 +58,10 @@ class CondVar {
         lock, absl::ToChronoNanoseconds(
                   std::clamp(timeout, absl::ZeroDuration(), absl::Hours(1))));
     lock.release();
+  }
+  void WaitUntil(Mutex* mutex, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    WaitFor(mutex, deadline - absl::Now());
   }
 
  private:

@@ -21,14 +21,14 @@ class Follower final : public JobWatcher {
  public:
   explicit Follower(std::shared_ptr<Job> job) : job_(std::move(job)) {}
   void OnJobChanged() override {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     const Job::Update update = job_->ChangesSince(revision_);
     EXPECT_GE(update.revision, revision_);
     revision_ = update.revision;
     is_over_ |= update.is_terminal;
   }
   bool is_over() {
-    MutexLock lock(mutex_);
+    MutexLock lock(&mutex_);
     return is_over_;
   }
 

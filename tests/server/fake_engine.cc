@@ -42,23 +42,23 @@ class Running {
 }  // namespace
 
 void Gate::Close() {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   is_open_ = false;
 }
 
 void Gate::Open() {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   is_open_ = true;
-  changed_.NotifyAll();
+  changed_.SignalAll();
 }
 
 absl::Status Gate::Pass(const CallControl& control) {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   ++waiting_;
-  changed_.NotifyAll();
+  changed_.SignalAll();
   absl::Status status = control.Check();
   while (!is_open_ && status.ok()) {
-    changed_.WaitUntil(mutex_, absl::Now() + absl::Milliseconds(5));
+    changed_.WaitUntil(&mutex_, absl::Now() + absl::Milliseconds(5));
     status = control.Check();
   }
   --waiting_;
@@ -66,7 +66,7 @@ absl::Status Gate::Pass(const CallControl& control) {
 }
 
 int Gate::num_waiting() const {
-  MutexLock lock(mutex_);
+  MutexLock lock(&mutex_);
   return waiting_;
 }
 

@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
+#include "engine/base/mutex.h"
 #include "engine/engine.h"
-#include "server/mutex.h"
 
 namespace ovdiff::server {
 

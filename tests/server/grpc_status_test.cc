@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "engine/text/prompt_text.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
@@ -67,12 +68,13 @@ TEST(GrpcStatusTest, TakesPathsOutAndCutsLongMessages) {
 }
 
 TEST(PromptTextTest, NormalFormIsTheTokenizers) {
-  EXPECT_EQ(*NormalizePrompt("  Red\t\n SNEAKER "), "red sneaker");
-  EXPECT_EQ(*NormalizePrompt("CAFE\xCC\x81"), "caf\xC3\xA9");    // NFC
-  EXPECT_EQ(*NormalizePrompt("\xC3\x84pfel"), "\xC3\xA4pfel");   // Ä
-  EXPECT_EQ(*NormalizePrompt("a\xC2\xA0\xE3\x80\x80z"), "a z");  // Wide spaces
-  EXPECT_EQ(*NormalizePrompt(""), "");
-  EXPECT_FALSE(NormalizePrompt("\xFF").ok());
+  EXPECT_EQ(*engine::NormalizePrompt("  Red\t\n SNEAKER "), "red sneaker");
+  EXPECT_EQ(*engine::NormalizePrompt("CAFE\xCC\x81"), "caf\xC3\xA9");   // NFC
+  EXPECT_EQ(*engine::NormalizePrompt("\xC3\x84pfel"), "\xC3\xA4pfel");  // Ä
+  EXPECT_EQ(*engine::NormalizePrompt("a\xC2\xA0\xE3\x80\x80z"),
+            "a z");  // Wide spaces
+  EXPECT_EQ(*engine::NormalizePrompt(""), "");
+  EXPECT_FALSE(engine::NormalizePrompt("\xFF").ok());
   EXPECT_EQ(*CountCharacters("\xE7\x8C\xAB\xC3\xA4z"), 3);
   EXPECT_FALSE(HasControlCharacters("red sneaker \xE7\x8C\xAB"));
   EXPECT_TRUE(HasControlCharacters("a\x7F"));
