@@ -30,12 +30,7 @@ demo: deps configure ## Build, start a server, add classes, segment scenes, writ
 
 .PHONY: test
 test: build ## Build everything and pass all tests
-	$(SAY) "Testing (labels unit, parity, server, e2e, house)"
-	@ctest --preset release --no-tests=error -LE full-size
-
-.PHONY: test-full
-test-full: build ## All tests, those with full-size networks included (some 10 GB of memory)
-	$(SAY) "Testing, full-size networks included"
+	$(SAY) "Testing (labels unit, parity, full-size, server, e2e, house)"
 	@ctest --preset release --no-tests=error
 
 .PHONY: build
