@@ -252,8 +252,9 @@ std::string DemoWords(const Json& summary, const std::string& out_folder,
       fs::absolute(fs::path(out_folder) / "index.html").string();
   out << "\nLook at  " << page << "\n         "
       << fs::absolute(fs::path(out_folder) / "summary.json").string()
-      << "\nNext     ovdiff add \"green bag\" --vocabulary " << vocabulary
-      << " --server " << server
+      << "\nWhile the server runs:\n         ovdiff add \"green bag\" "
+         "--vocabulary "
+      << vocabulary << " --server " << server
       << "\n         ovdiff segment your-photo.jpg --vocabulary " << vocabulary
       << " --server " << server << " -o out/\n";
   return out.str();

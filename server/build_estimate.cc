@@ -6,7 +6,7 @@ namespace ovdiff::server {
 namespace {
 
 // Share of a whole build by stage, from Stable Diffusion's operation counts: 30
-// guided steps against one decoding and three encoders per picture. Only the
+// guided steps and one decoding against three encoders per picture. Only the
 // estimate depends on them.
 struct Share {
   double begin;
@@ -16,9 +16,8 @@ struct Share {
 Share ShareOf(engine::BuildStage stage) {
   switch (stage) {
     case engine::BuildStage::kPainting:
-      return {0.0, 0.85};
     case engine::BuildStage::kDecoding:
-      return {0.85, 0.05};
+      return {0.0, 0.90};
     case engine::BuildStage::kEncoding:
       return {0.90, 0.08};
     case engine::BuildStage::kClustering:
@@ -27,9 +26,14 @@ Share ShareOf(engine::BuildStage stage) {
   return {0.0, 0.0};
 }
 
+// Batches are painted and decoded in turns, so both stages count as painting.
+bool IsPainting(engine::BuildStage stage) {
+  return stage == engine::BuildStage::kPainting ||
+         stage == engine::BuildStage::kDecoding;
+}
+
 double DoneInStage(const engine::BuildProgress& progress) {
-  if (progress.stage == engine::BuildStage::kPainting &&
-      progress.num_steps > 0) {
+  if (IsPainting(progress.stage) && progress.num_steps > 0) {
     return static_cast<double>(progress.steps_done) /
            static_cast<double>(progress.num_steps);
   }
@@ -53,9 +57,8 @@ v1::ClassProgress BuildEstimate::Update(const engine::BuildProgress& progress,
   fraction_ = std::max(fraction_, fraction);
 
   v1::ClassProgress out;
-  out.set_stage(progress.stage == engine::BuildStage::kPainting
-                    ? v1::CLASS_STAGE_PAINTING
-                    : v1::CLASS_STAGE_ENCODING);
+  out.set_stage(IsPainting(progress.stage) ? v1::CLASS_STAGE_PAINTING
+                                           : v1::CLASS_STAGE_ENCODING);
   out.set_pictures_done(progress.pictures_done);
   out.set_num_pictures(progress.num_pictures);
   out.set_fraction_done(fraction_);

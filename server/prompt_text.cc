@@ -27,6 +27,12 @@ absl::Status ForEachCodePoint(absl::string_view text, Visitor visit) {
   return absl::OkStatus();
 }
 
+// Embeddings, overrides and isolates make a name look like another in logs.
+bool IsBidiControl(utf8proc_int32_t code_point) {
+  return (code_point >= 0x202A && code_point <= 0x202E) ||
+         (code_point >= 0x2066 && code_point <= 0x2069);
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> CountCharacters(absl::string_view text) {
@@ -50,6 +56,7 @@ bool HasControlCharacters(absl::string_view text) {
             found = true;
             break;
           default:
+            found = found || IsBidiControl(code_point);
             break;
         }
       });

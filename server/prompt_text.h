@@ -14,7 +14,8 @@ namespace ovdiff::server {
 absl::StatusOr<int64_t> CountCharacters(absl::string_view text);
 
 // Whether a control, format-breaking or unassigned code point (Unicode Cc, Cs,
-// Co, Cn, Zl, Zp) is in `text`. REQUIRES: valid UTF-8.
+// Co, Cn, Zl, Zp, bidirectional embeddings, overrides and isolates) is in
+// `text`. REQUIRES: valid UTF-8.
 bool HasControlCharacters(absl::string_view text);
 
 }  // namespace ovdiff::server

@@ -80,6 +80,9 @@ TEST(PromptTextTest, NormalFormIsTheTokenizers) {
   EXPECT_TRUE(HasControlCharacters("a\x7F"));
   EXPECT_TRUE(HasControlCharacters("a\xE2\x80\xA8z"));  // Line separator
   EXPECT_TRUE(HasControlCharacters("\xC2\x85"));        // NEL
+  EXPECT_TRUE(HasControlCharacters("a\xE2\x80\xAEz"));  // Bidi override
+  EXPECT_FALSE(HasControlCharacters(
+      "\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x8C\xBE"));  // Joined emoji
 }
 
 TEST(ValidationTest, QuotedIsShortAndPrintable) {
