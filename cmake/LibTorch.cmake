@@ -45,9 +45,11 @@ if(OVDIFF_CUDA)
   endif()
   target_compile_definitions(ovdiff_torch INTERFACE OVDIFF_CUDA=1)
   target_include_directories(ovdiff_torch SYSTEM INTERFACE ${OVDIFF_CUDA_INCLUDE})
-  # libtorch_cuda registers its kernels when it is loaded; where no symbol of it is
-  # asked for, the linker would drop it, hence --no-as-needed.
-  target_link_libraries(ovdiff_torch INTERFACE
+  # Programs load libtorch_cuda when a GPU is asked for (engine/runtime); only
+  # what calls CUDA's API by name links it, by ovdiff::torch_cuda.
+  add_library(ovdiff_torch_cuda INTERFACE)
+  add_library(ovdiff::torch_cuda ALIAS ovdiff_torch_cuda)
+  target_link_libraries(ovdiff_torch_cuda INTERFACE ovdiff::torch
     "-Wl,--push-state,--no-as-needed" "${LIBTORCH_ROOT}/lib/libtorch_cuda.so" "-Wl,--pop-state"
     "${LIBTORCH_ROOT}/lib/libc10_cuda.so" ${OVDIFF_CUDART})
 endif()

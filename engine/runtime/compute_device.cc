@@ -10,7 +10,7 @@
 #include "engine/runtime/torch_status.h"
 #include "torch/torch.h"
 #if defined(OVDIFF_CUDA)
-#include "ATen/cuda/CUDAContext.h"
+#include <dlfcn.h>
 #endif
 
 namespace ovdiff::engine {
@@ -31,8 +31,24 @@ absl::StatusOr<int> CudaIndex(const std::string& name) {
       "device is \"", name, "\"; allowed are cpu, cuda and cuda:N"));
 }
 
+#if defined(OVDIFF_CUDA)
+// Loads torch's CUDA kernels, which register themselves. Not linked: they and
+// what they need take seconds and gigabytes that a CPU server has no use for,
+// and their thread-local data would not fit the small stacks of the admin
+// server's threads (civetweb's, 100 KB).
+absl::Status LoadCuda(const std::string& name) {
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "device ", name, ": LibTorch's CUDA library does not load (", dlerror(),
+      "); `make cuda` lays one out, or use device cpu"));
+}
+#endif
+
 absl::Status CheckCuda(const std::string& name, int index) {
 #if defined(OVDIFF_CUDA)
+  OVDIFF_RETURN_IF_ERROR(LoadCuda(name));
   const int count = static_cast<int>(torch::cuda::device_count());
   if (count == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -51,14 +67,6 @@ absl::Status CheckCuda(const std::string& name, int index) {
       "device ", name, " (", index,
       "): this program was built without CUDA; "
       "build it with `make cuda` (-DOVDIFF_CUDA=ON), or use device cpu"));
-#endif
-}
-
-std::string CudaDescription(int index) {
-#if defined(OVDIFF_CUDA)
-  return at::cuda::getDeviceProperties(index)->name;
-#else
-  return absl::StrCat("CUDA device ", index);
 #endif
 }
 
@@ -106,7 +114,7 @@ absl::StatusOr<std::unique_ptr<ComputeDevice>> ComputeDevice::Create(
             dtype));
         result->name_ = absl::StrCat("cuda:", index);
         result->dtype_name_ = options.cuda_dtype;
-        result->description_ = CudaDescription(index);
+        result->description_ = absl::StrCat("CUDA device ", index);
         return result;
       });
 }
