@@ -83,9 +83,17 @@ struct Setup {
     std::filesystem::remove_all(folder);
   }
 
-  static Setup& Get() {
-    static Setup setup;
+  // Made at first use, gone before main() ends: a server that is destroyed with
+  // the statics would outlive the logger and gRPC's own.
+  static std::unique_ptr<Setup>& Slot() {
+    static std::unique_ptr<Setup> setup;
     return setup;
+  }
+  static Setup& Get() {
+    if (Slot() == nullptr) {
+      Slot() = std::make_unique<Setup>();
+    }
+    return *Slot();
   }
 };
 
@@ -160,6 +168,18 @@ void BM_Segment(benchmark::State& state) {
 BENCHMARK(BM_Segment)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
+
+int RunBenchmarks(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 2;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  Setup::Slot().reset();
+  return 0;
+}
+
 }  // namespace ovdiff
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) { return ovdiff::RunBenchmarks(argc, argv); }
