@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that this project builds, tests and runs with.
 # Asks apt only for what is missing, so a second run does nothing. Debian 12 and
-# Ubuntu 24.04 or newer (older ones lack the CMake and compiler that we need).
+# Ubuntu 24.04 or newer, the latter untried (older ones lack the CMake and compiler that we need).
 #
 #   cmake/install_packages.sh             what building and testing needs
 #   cmake/install_packages.sh --tools     also formatter, linter, clang
