@@ -9,13 +9,15 @@ from harness import (PATIENCE_SECONDS, ServerCase, add_request, answer_of, grpc,
                      scene, seg_pb, types_pb, vocab_pb)
 
 NAMES = ["sneaker", "bag"]
+# Enough that painting outlasts the interval of progress messages (0.2 s) by far.
+STEPS = 60
 
 
 class WholeJob(ServerCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.progress = cls.client.add("shop", NAMES, pictures=3, steps=2)
+        cls.progress = cls.client.add("shop", NAMES, pictures=3, steps=STEPS)
 
     def test_progress_begins_with_the_whole_job_and_ends_with_its_end(self):
         first, last = self.progress[0].job, self.progress[-1]
@@ -32,13 +34,13 @@ class WholeJob(ServerCase):
         self.assertIn(vocab_pb.CLASS_STAGE_PAINTING, stages)
 
     def test_the_same_request_again_is_the_same_job(self):
-        again = self.client.add("shop", NAMES, pictures=3, steps=2)
+        again = self.client.add("shop", NAMES, pictures=3, steps=STEPS)
         self.assertEqual(self.progress[-1].job.id, again[-1].job.id)
         self.assertEqual(vocab_pb.JOB_STATE_SUCCEEDED, again[-1].job.state)
         self.assertEqual(self.progress[-1].job.version, again[-1].job.version)
 
     def test_another_vocabulary_shares_the_prototypes(self):
-        job = self.client.add("shared", NAMES, pictures=3, steps=2)[-1].job
+        job = self.client.add("shared", NAMES, pictures=3, steps=STEPS)[-1].job
         self.assertEqual({vocab_pb.CACHE_HIT_PROTOTYPES}, {row.cache_hit for row in job.classes})
 
     def test_classes_are_listed_in_pages(self):
@@ -114,7 +116,7 @@ class WholeJob(ServerCase):
         self.assertEqual(grpc.StatusCode.INVALID_ARGUMENT.value[0], results[200].error.code)
 
     def test_the_vocabulary_may_change_within_a_stream(self):
-        self.client.add("later", ["bag"], pictures=3, steps=2)
+        self.client.add("later", ["bag"], pictures=3, steps=STEPS)
         waiting = queue.Queue()
         answers = self.client.segmentation.StreamSegment(iter(waiting.get, None),
                                                          timeout=PATIENCE_SECONDS)
@@ -131,7 +133,7 @@ class WholeJob(ServerCase):
         self.assertEqual(["shop", "later"], seen)
 
     def test_a_class_goes_and_an_older_version_still_has_it(self):
-        version = self.client.add("changing", NAMES, pictures=3, steps=2)[-1].job.version
+        version = self.client.add("changing", NAMES, pictures=3, steps=STEPS)[-1].job.version
         before = self.client.segment("changing", scene(3))
         removed = self.client.vocabulary.RemoveClasses(vocab_pb.RemoveClassesRequest(
             vocabulary="changing", names=["bag"]))
