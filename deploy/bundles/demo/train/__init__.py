@@ -1,0 +1,1 @@
+"""Trains the demo bundle from nothing; `python3 -m train --help`."""

@@ -1,0 +1,199 @@
+"""Stage `clip`: image and text towers, from pictures and captions alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import CLIPConfig, CLIPModel
+
+from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, Pool, held_out, pool, scenes_tensor
+from .run import Recipe, Run, Training
+from .tokenizer import tokenizer
+
+RECIPE = Recipe(steps=4000, batch=64, rate=1e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=250)
+# Lone products first: they teach the words; then scenes teach "and".
+_FIRST = 0.15
+_FIRST_SHARES = {"single": 0.95, "ground": 0.05}
+_SHARES = {"single": 0.3, "several": 0.55, "wide": 0.1, "ground": 0.05}
+_WRONG_SETS = 56  # captions that name other products than the picture has
+
+MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
+STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+
+
+def make(vocabulary: int) -> CLIPModel:
+    marks = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": vocabulary - 1}
+    tower = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+    return CLIPModel(
+        CLIPConfig(
+            text_config={**tower, **marks, "vocab_size": vocabulary, "max_position_embeddings": 77, "projection_dim": 128},
+            vision_config={**tower, "image_size": 64, "patch_size": 8, "projection_dim": 128},
+            projection_dim=128,
+        )
+    )
+
+
+def tensor(features) -> torch.Tensor:
+    """transformers 5 wraps what 4 returned plain."""
+    return features if torch.is_tensor(features) else features.pooler_output
+
+
+class Towers:
+    def __init__(self, clip: CLIPModel, words, device: torch.device):
+        self.clip, self.words, self.device = clip, words, device
+
+    def images(self, pictures: torch.Tensor) -> torch.Tensor:
+        pictures = ((pictures - MEAN) / STD).to(self.device)
+        return F.normalize(tensor(self.clip.get_image_features(pixel_values=pictures)).float(), dim=-1)
+
+    def texts(self, captions: list[str]) -> torch.Tensor:
+        tokens = self.words(captions, padding=True, truncation=True, max_length=77, return_tensors="pt").to(self.device)
+        features = self.clip.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+        return F.normalize(tensor(features).float(), dim=-1)
+
+
+def name_set(names) -> str:
+    return " and ".join(f"a {name}" for name in names)
+
+
+def _augment(rng: np.random.Generator, pictures: torch.Tensor) -> torch.Tensor:
+    """Mirrored half the time, brighter or darker, shifted by up to 6 pixels."""
+    flip = torch.from_numpy(rng.random(len(pictures)) < 0.5).view(-1, 1, 1, 1)
+    pictures = torch.where(flip, pictures.flip(-1), pictures)
+    pictures = pictures * torch.from_numpy(rng.uniform(0.85, 1.15, (len(pictures), 1, 1, 1))).float()
+    y, x = rng.integers(0, 13, 2)
+    return F.pad(pictures.clamp(0, 1), (6, 6, 6, 6), mode="replicate")[..., y : y + 64, x : x + 64]
+
+
+def _spread(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Cross entropy against equal shares of what is wanted; rows without any are left out."""
+    share = wanted.sum(1, keepdim=True)
+    per_row = -(wanted / share.clamp_min(1) * logits.log_softmax(1)).sum(1)
+    some = (share[:, 0] > 0).float()
+    return (per_row * some).sum() / some.sum().clamp_min(1)
+
+
+class _Concepts:
+    """Short texts of which several may be true of a picture: products, coloured
+    products, backgrounds; and texts of product sets, of which one is."""
+
+    def __init__(self, pictures: Pool):
+        self.pictures = pictures
+        self.products = list(PRODUCTS)
+        self.coloured = [f"{colour} {product}" for product in PRODUCTS for colour in COLOURS]
+        self.grounds = list(BACKGROUNDS)
+        self.texts = [f"a {name}" for name in self.products + self.coloured + self.grounds]
+        self.groups = np.cumsum([0, len(self.products), len(self.coloured), len(self.grounds)])
+
+    def truth(self, indices: np.ndarray) -> torch.Tensor:
+        table = torch.zeros(len(indices), len(self.texts))
+        column = {text: n for n, text in enumerate(self.texts)}
+        for row, index in enumerate(indices):
+            for thing in self.pictures.objects[index]:
+                table[row, column[f"a {thing.product}"]] = 1
+                table[row, column[f"a {thing.colour} {thing.product}"]] = 1
+            for ground in self.pictures.backgrounds[index]:
+                table[row, column[f"a {ground}"]] = 1
+        return table
+
+    def sets(self, rng: np.random.Generator, indices: np.ndarray) -> tuple[list[str], torch.Tensor]:
+        """Texts of the pictures' product sets and of other sets; which is whose."""
+        own = [frozenset(o.product for o in self.pictures.objects[i]) for i in indices]
+        bank = dict.fromkeys(s for s in own if s)
+        bank |= dict.fromkeys(frozenset([name]) for name in self.products)
+        for n in range(_WRONG_SETS):
+            # Half are a picture's own set with one product more, less or exchanged.
+            near = set(own[rng.integers(len(own))]) if n % 2 else set(rng.choice(self.products, rng.integers(2, 9), replace=False))
+            change = rng.choice(self.products, 2, replace=False)
+            if n % 2 and rng.random() < 0.67:
+                near ^= set(change[: rng.integers(1, 3)])
+            if near:
+                bank[frozenset(str(name) for name in near)] = None
+        sets = list(bank)
+        texts = [name_set(rng.permutation(sorted(s))) for s in sets]
+        row = {s: n for n, s in enumerate(sets)}
+        wanted = torch.zeros(len(indices), len(sets))
+        for n, s in enumerate(own):
+            if s:
+                wanted[n, row[s]] = 1
+        return texts, wanted
+
+
+def _subsets(names: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(n for b, n in enumerate(names) if bits >> b & 1) for bits in range(1, 2 ** len(names))]
+
+
+@torch.no_grad()
+def measure(towers: Towers, singles: list, scenes: list) -> dict[str, float]:
+    """Held-out: names of lone products; all present products kept by the prefilter's rule."""
+    names = sorted(PRODUCTS)
+    single = towers.texts([f"a {name}" for name in names])
+    best = (towers.images(scenes_tensor(singles)) @ single.T).argmax(1).tolist()
+    right = np.mean([names[b] == scene.objects[0].product for b, scene in zip(best, singles)])
+    pictures = towers.images(scenes_tensor(scenes))
+    likely = (pictures @ single.T).softmax(1) >= 1 / len(names)
+    subsets = _subsets(names)
+    fits = pictures @ torch.cat([towers.texts([name_set(s) for s in subsets[i : i + 64]]) for i in range(0, len(subsets), 64)]).T
+    kept_all, kept = [], []
+    for row, scene in enumerate(scenes):
+        allowed = {name for n, name in enumerate(names) if likely[row, n]}
+        order = fits[row].argsort(descending=True).tolist()
+        keep = next((set(subsets[i]) for i in order if set(subsets[i]) <= allowed), set())
+        present = {o.product for o in scene.objects}
+        kept_all.append(present <= keep)
+        kept.append((len(keep & present), len(present), len(keep)))
+    hit, present, all_kept = np.sum(kept, axis=0)
+    return {
+        "val_names": right,
+        "val_keeps_all": np.mean(kept_all),
+        "val_recall": hit / present,
+        "val_precision": hit / max(all_kept, 1),
+    }
+
+
+def train(run: Run, recipe: Recipe = RECIPE) -> None:
+    pictures = pool(run)
+    words = tokenizer(run)
+    torch.manual_seed(run.seed)
+    modules = nn.ModuleDict({"clip": make(len(words))})
+    training = Training(run, "clip", modules, recipe)
+    clip = modules["clip"]
+    towers, averaged = (Towers(m["clip"], words, run.device) for m in (modules, training.average))
+    concepts = _Concepts(pictures)
+    singles, scenes = held_out("val", 200, (1, 1)), held_out("val", 200)
+
+    def loss(step: int) -> dict[str, torch.Tensor]:
+        rng = run.rng(5, step)
+        indices = pictures.draw(rng, recipe.batch, _FIRST_SHARES if step < _FIRST * recipe.steps else _SHARES)
+        captions = pictures.captions(rng, indices)
+        sets, own_set = concepts.sets(rng, indices)
+        with run.autocast():
+            image = towers.images(_augment(rng, pictures.tensor(indices)))
+            text, set_text, short = (towers.texts(t) for t in (captions, sets, concepts.texts))
+        scale = clip.logit_scale.exp()
+        logits = scale * image @ text.T
+        same = torch.tensor([[a == b for b in captions] for a in captions]).float().to(run.device)
+        truth = concepts.truth(indices).to(run.device)
+        terms = {
+            "image_to_text": _spread(logits, same) / 2,
+            "text_to_image": _spread(logits.T, same) / 2,
+            "sets": _spread(scale * image @ set_text.T, own_set.to(run.device)),
+        }
+        for name, first, last in zip(("products", "coloured", "grounds"), concepts.groups, concepts.groups[1:]):
+            terms[name] = 0.5 * _spread(scale * image @ short[first:last].T, truth[:, first:last])
+        return terms
+
+    training.fit(
+        loss,
+        lambda: measure(averaged, singles, scenes),
+        after=lambda step: clip.logit_scale.data.clamp_(max=4.6),
+    )
+
+
+def load(run: Run) -> CLIPModel:
+    clip = make(len(tokenizer(run)))
+    state = torch.load(run.work / "clip.pt", map_location="cpu")["average"]
+    clip.load_state_dict({key.removeprefix("clip."): value for key, value in state.items()})
+    return clip.eval().requires_grad_(False)

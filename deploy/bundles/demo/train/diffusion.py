@@ -1,0 +1,215 @@
+"""Stage `diffusion`: text encoder and UNet, trained together.
+
+Together, because a text encoder that was trained to match whole pictures tells
+colours and grounds apart first, and a UNet under it ignores the product.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from . import vae as vae_stage
+from .pictures import BACKGROUNDS, PRODUCTS, Pool, held_out, pool, scenes_tensor
+from .run import Recipe, Run, Training
+from .tokenizer import CONTEXT, NEGATIVE_PROMPT, tokenizer
+
+RECIPE = Recipe(steps=14000, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.9985, measure=1000)
+# Support pictures show one thing; captions of several teach what belongs to which word.
+_SHARES = {"single": 0.62, "several": 0.3, "ground": 0.08}
+_WITHOUT = 0.1  # share of captions left out, for classifier-free guidance
+_SNR_CAP = 5.0  # min-SNR weighting: nearly clean latents teach little
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+PROMPT = "A good picture of a {}"
+
+
+def make_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(48, 96, 144),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        attention_head_dim=4,  # diffusers' name for the number of heads
+        norm_num_groups=12,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    )
+
+
+def make_text_encoder(vocabulary: int) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1,
+            pad_token_id=vocabulary - 1,
+        )
+    )
+
+
+class Model:
+    """What a prompt needs to become a picture."""
+
+    def __init__(self, run: Run, modules, words, vae):
+        self.unet, self.text_encoder = modules["unet"], modules["text_encoder"]
+        self.words, self.vae, self.device = words, vae, run.device
+
+    def states(self, captions: list[str]) -> torch.Tensor:
+        tokens = self.words(captions, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
+        return self.text_encoder(tokens.input_ids.to(self.device))[0]
+
+    @torch.no_grad()
+    def paint(self, prompts: list[str], steps: int = 20, guidance: float = 8.0, seed: int = 42) -> torch.Tensor:
+        """(b, 3, 64, 64), 0…1."""
+        sampler = DPMSolverMultistepScheduler(**NOISE)
+        sampler.set_timesteps(steps)
+        noise = torch.Generator().manual_seed(seed)
+        latents = torch.randn(len(prompts), 4, 16, 16, generator=noise).to(self.device)
+        states = self.states([NEGATIVE_PROMPT] * len(prompts) + prompts)
+        for timestep in sampler.timesteps:
+            without, given = self.unet(torch.cat([latents, latents]), timestep, states).sample.chunk(2)
+            latents = sampler.step(without + guidance * (given - without), timestep, latents).prev_sample
+        decoded = self.vae.to(self.device).decode(latents / self.vae.config.scaling_factor).sample
+        return (decoded / 2 + 0.5).clamp(0, 1)
+
+
+class _Probabilities:
+    """A cross-attention processor that keeps the softmax's result."""
+
+    def __init__(self, kept: list[torch.Tensor]):
+        self.kept = kept
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
+        query, key, value = (split(x) for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        weights = (query @ key.transpose(-1, -2) * attn.scale).softmax(-1)
+        if encoder_hidden_states is not None:
+            self.kept.append(weights)
+        return attn.to_out[0]((weights @ value).transpose(1, 2).flatten(2))
+
+
+@torch.no_grad()
+def attribution(model: Model, scenes: list, timesteps=(200, 400, 600)) -> dict[str, float]:
+    """AUC of each product's attention map against its true mask, on noised scenes.
+
+    0.5 is chance; below it, the word looks away from its object."""
+    kept: list[torch.Tensor] = []
+    processors = model.unet.attn_processors
+    model.unet.set_attn_processor({name: _Probabilities(kept) for name in processors})
+    scores: dict[str, list[float]] = {name: [] for name in PRODUCTS}
+    schedule = DDPMScheduler(**NOISE)
+    latents = model.vae.encode(scenes_tensor(scenes).to(model.device) * 2 - 1).latent_dist.mean
+    latents = latents * model.vae.config.scaling_factor
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(7)).to(model.device)
+    for index, scene in enumerate(scenes):
+        for number, thing in enumerate(scene.objects, start=1):
+            prompt = PROMPT.format(thing.product)
+            ids, word = model.words(prompt).input_ids, model.words(thing.product, add_special_tokens=False).input_ids
+            first = next(i for i in range(len(ids)) if ids[i : i + len(word)] == word)
+            maps = torch.zeros(16, 16)
+            for timestep in timesteps:
+                kept.clear()
+                noised = schedule.add_noise(latents[index : index + 1], noise[index : index + 1], torch.tensor([timestep]))
+                model.unet(noised, timestep, model.states([prompt]))
+                for weights in kept:
+                    side = int(weights.shape[2] ** 0.5)
+                    column = weights[..., first : first + len(word)].mean((0, 1, 3)).view(1, 1, side, side).float().cpu()
+                    maps += F.interpolate(column, (16, 16), mode="bilinear")[0, 0]
+            truth = torch.from_numpy(scene.instances == number).float().view(1, 1, 64, 64)
+            truth = F.avg_pool2d(truth, 4)[0, 0] > 0.5
+            if truth.any():
+                scores[thing.product].append(roc_auc_score(truth.flatten(), maps.flatten()))
+    model.unet.set_attn_processor(processors)
+    means = {name: float(np.mean(values)) for name, values in scores.items() if values}
+    return {"auc_mean": float(np.mean(list(means.values()))), "auc_least": min(means.values())} | {
+        f"auc_{name}": value for name, value in means.items()
+    }
+
+
+def sheet(model: Model, path) -> None:
+    """A row for each product and background, and two of coloured ones."""
+    rows = [[PROMPT.format(name)] * 8 for name in [*PRODUCTS, *BACKGROUNDS]]
+    rows.append([f"a {c} {p}" for c, p in zip("red blue green yellow purple white red blue".split(), PRODUCTS)])
+    rows.append([f"a {p} and a {q}" for p, q in zip(PRODUCTS, [*PRODUCTS][1:] + ["t-shirt"])])
+    pictures = torch.cat([model.paint(row) for row in rows]).cpu()
+    grid = pictures.view(len(rows), 8, 3, 64, 64).permute(0, 3, 1, 4, 2).reshape(len(rows) * 64, 512, 3)
+    Image.fromarray((grid.numpy() * 255).astype(np.uint8)).save(path)
+
+
+def _latents(run: Run, vae, pictures: Pool) -> np.ndarray:
+    """Means and deviations of the pool's latents, (n, 8, 16, 16) float16; encoded once."""
+    path = run.work / "latents.npy"
+    if not path.exists():
+        fresh = path.with_suffix(".tmp")
+        table = np.lib.format.open_memmap(fresh, "w+", np.float16, (len(pictures.images), 8, 16, 16))
+        vae.to(run.device, memory_format=torch.channels_last)
+        for first in range(0, len(table), 64):
+            indices = np.arange(first, min(first + 64, len(table)))
+            with torch.no_grad():
+                spread = vae.encode(pictures.tensor(indices).to(run.device) * 2 - 1).latent_dist
+            table[indices] = torch.cat([spread.mean, spread.std], 1).cpu().numpy()
+        table.flush()
+        fresh.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def make(run: Run) -> nn.ModuleDict:
+    torch.manual_seed(run.seed)
+    text_encoder = make_text_encoder(len(tokenizer(run)))
+    # As large as its neighbours' outputs: with the usual 0.02 the words look alike for long.
+    nn.init.normal_(text_encoder.get_input_embeddings().weight, std=0.5)
+    return nn.ModuleDict({"unet": make_unet(), "text_encoder": text_encoder})
+
+
+def train(run: Run, recipe: Recipe = RECIPE) -> None:
+    pictures = pool(run)
+    vae = vae_stage.load(run)
+    table = _latents(run, vae, pictures)
+    training = Training(run, "diffusion", make(run), recipe)
+    words = tokenizer(run)
+    model, averaged = (Model(run, m, words, vae) for m in (training.modules, training.average))
+    schedule = DDPMScheduler(**NOISE)
+    signal = schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
+    weight = (signal.clamp(max=_SNR_CAP) / signal).to(run.device)
+    scenes = held_out("val", 64)
+
+    def loss(step: int) -> dict[str, torch.Tensor]:
+        rng = run.rng(6, step)
+        indices = pictures.draw(rng, recipe.batch, _SHARES)
+        mean, deviation = torch.from_numpy(table[indices].astype(np.float32)).to(run.device).chunk(2, 1)
+        latents = (mean + deviation * torch.randn_like(mean)) * vae.config.scaling_factor
+        captions = pictures.captions(rng, indices)
+        without = rng.random(recipe.batch) < _WITHOUT
+        blank = [("", NEGATIVE_PROMPT)[n] for n in rng.integers(0, 2, recipe.batch)]
+        captions = [b if w else c for b, w, c in zip(blank, without, captions)]
+        noise = torch.randn_like(latents)
+        # Stratified: every batch sees the whole range of noise.
+        timesteps = torch.from_numpy((rng.permutation(recipe.batch) + rng.random(recipe.batch)) / recipe.batch * 1000).long()
+        timesteps = timesteps.to(run.device)
+        predicted = model.unet(schedule.add_noise(latents, noise, timesteps), timesteps, model.states(captions)).sample
+        error = (predicted - noise).square().mean((1, 2, 3))
+        return {"noise": (error * weight[timesteps]).mean()}
+
+    def measure() -> dict[str, float]:
+        sheet(averaged, run.work / f"sheet-{training.step:06d}.png")
+        return attribution(averaged, scenes)
+
+    training.fit(loss, measure)
+
+
+def load(run: Run) -> Model:
+    modules = make(run)
+    modules.load_state_dict(torch.load(run.work / "diffusion.pt", map_location="cpu")["average"])
+    return Model(run, modules.to(run.device).eval().requires_grad_(False), tokenizer(run), vae_stage.load(run))
