@@ -110,7 +110,8 @@ struct BackupOptions {
   int64_t keep_backups = 0;
 };
 
-// Thread-safe; all of it may run beside reads and writes. Long operations stop
+// PrototypeStore::admin(). Thread-safe; all of it may run beside reads and
+// writes. Long operations stop
 // with the code of `control` when they are to. Codes otherwise as
 // PrototypeStore's.
 class StoreAdmin {
@@ -139,9 +140,6 @@ class StoreAdmin {
   // kResourceExhausted without room for a second copy of the largest table.
   virtual absl::Status Compact(const CallControl& control) = 0;
 };
-
-// Both faces of a store.
-class Store : public PrototypeStore, public StoreAdmin {};
 
 // Ascending by id. kNotFound if there is no backup in the folder.
 absl::StatusOr<std::vector<BackupInfo>> ListBackups(const std::string& folder);
