@@ -77,6 +77,36 @@ bench: build ## Run all benchmarks; Google Benchmark JSON under build/bench/
 	  $$binary --benchmark_out=build/bench/$$name.json --benchmark_out_format=json; done
 	@printf '\nResults: build/bench/*.json\n'
 
+# Debian's Python, which has numpy and the rest; others may not.
+PYTHON ?= /usr/bin/python3
+# make accuracy DATASET=scenes ROOT=… PROFILE=default SPLIT=… SEEDS=… SIZE=… BUNDLE=… LIMIT=… VARIANTS=…
+DATASET ?= scenes
+# Of the settings below, those that are given.
+accuracy_flags = $(foreach name,root split profile seeds size bundle limit variants device threads colours,\
+  $(if $($(shell echo $(name) | tr a-z A-Z)),--$(name)='$($(shell echo $(name) | tr a-z A-Z))')) \
+  $(if $(SYNONYMS),--synonyms) $(ACCURACY_ARGS)
+run_accuracy = $(PYTHON) benchmarks/accuracy/run.py
+
+.PHONY: accuracy-program
+accuracy-program: deps configure
+	$(SAY) "Building the harness ($(JOBS) jobs)"
+	@cmake --build $(BUILD) -j $(JOBS) --target ovdiff-accuracy
+
+.PHONY: accuracy
+accuracy: accuracy-program ## mIoU on a data set: DATASET=scenes ROOT=… PROFILE=…; see benchmarks/accuracy
+	$(SAY) "Measuring on $(DATASET)"
+	@$(run_accuracy) --dataset=$(DATASET) $(accuracy_flags)
+
+.PHONY: ablations
+ablations: accuracy-program ## All ablations, and rivals if TORCH_PYTHON= is given, on the test scenes
+	$(SAY) "Ablations: products and background"
+	@$(run_accuracy) --dataset=scenes --variants=ablations $(if $(TORCH_PYTHON),--torch-python=$(TORCH_PYTHON)) \
+	  $(accuracy_flags)
+	$(SAY) "Ablations: backgrounds as classes, the stuff filter"
+	@$(run_accuracy) --dataset=scenes-stuff --variants=parts $(accuracy_flags)
+	$(SAY) "Colours as classes"
+	@$(run_accuracy) --dataset=scenes-colours $(accuracy_flags)
+
 .PHONY: cuda
 cuda: packages ## Build and link with CUDA into build/cuda (2.5 GB of downloads; needs no GPU)
 	$(SAY) "LibTorch with CUDA under .deps/"

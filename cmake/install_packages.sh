@@ -25,6 +25,8 @@ build_packages=(
   prometheus-cpp-dev
   # tests and benchmarks
   libbenchmark-dev libgmock-dev libgtest-dev
+  # the accuracy harness and its scenes
+  dataset-fashion-mnist python3-matplotlib python3-numpy python3-pil python3-scipy
 )
 tool_packages=(clang-16 clang-format-16 clang-tidy-16)
 # Shared libraries of the two programs; docker/Dockerfile uses this list.

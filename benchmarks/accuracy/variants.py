@@ -1,0 +1,110 @@
+"""Which ways to run the method there are: the paper's ablations, as option overrides.
+
+A variant is {"name", "title", "options"[, "support"][, "tune"]}: options are those of engine/base/method_options.h,
+by group ("generation", "prototype", "segment", "windows"); "support" names support pictures from files; "tune" lists
+values of segment.background_threshold to choose from on the val split.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+PICTURES = (1, 2, 4, 8, 16, 32)
+STEPS = (10, 20, 30, 40, 50)
+LEVELS = ("class", "instance", "part")
+# Cosines of the best class; the finer grid is laid around the best of these.
+THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(2, 20))
+
+PROFILES = {
+    "default": ("the bundle's own options", {}),
+    "fast": ("8 pictures, 20 steps", {"generation": {"num_pictures": 8, "num_steps": 20}}),
+    "smoke": (
+        "2 pictures, 2 steps, 2 parts: that all runs, never how well",
+        {"generation": {"num_pictures": 2, "num_steps": 2}, "prototype": {"num_parts": 2}},
+    ),
+}
+
+
+def merge(base: dict, override: dict) -> dict:
+    """`base` with `override` over it, groups within groups too."""
+    result = copy.deepcopy(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def variant(name: str, title: str, options: dict | None = None, **rest) -> dict:
+    return {"name": name, "title": title, "options": options or {}, **rest}
+
+
+FULL = variant("full", "full method")
+
+
+def full(info: dict, dataset) -> list[dict]:
+    return [FULL]
+
+
+def spaces(info: dict, dataset) -> list[dict]:
+    names = info["spaces"]
+    pairs = list(itertools.combinations(names, 2)) if len(names) > 2 else []
+    return [variant(f"only-{n}", f"{n} alone", {"segment": {"spaces": [n]}}) for n in names] + [
+        variant(f"pair-{a}-{b}", f"{a} + {b}", {"segment": {"spaces": [a, b]}}) for a, b in pairs
+    ]
+
+
+def parts(info: dict, dataset) -> list[dict]:
+    """What the method consists of, taken away one by one."""
+    result = [variant("no-prefilter", "without prefilter", {"segment": {"prefilter": {"enabled": False}}})]
+    if dataset.background:
+        off = {"segment": {"use_background": False}}
+        result.append(variant("no-background", "without background prototypes", off, tune=THRESHOLDS))
+    if any(c.kind == "stuff" for c in dataset.classes):
+        off = {"segment": {"stuff_filter": {"enabled": False}}}
+        result.append(variant("no-stuff-filter", "without stuff filter", off))
+    for level in LEVELS:
+        only = {"segment": {f"use_{other}_level": other == level for other in LEVELS}}
+        result.append(variant(f"only-{level}", f"{level} prototypes only", only))
+    return result
+
+
+def pamr(info: dict, dataset) -> list[dict]:
+    return [variant("pamr", "with PAMR", {"segment": {"pamr": {"enabled": True}}})]
+
+
+def pictures(info: dict, dataset) -> list[dict]:
+    return [variant(f"n-{n}", f"N = {n}", {"generation": {"num_pictures": n}}) for n in PICTURES]
+
+
+def steps(info: dict, dataset) -> list[dict]:
+    return [variant(f"steps-{n}", f"{n} steps", {"generation": {"num_steps": n}}) for n in STEPS]
+
+
+def supports(info: dict, dataset) -> list[dict]:
+    """What the support masks and the generator cost; see README.md. Data sets without such files have none."""
+    return [variant(name, title, support=name) for name, title in dataset.support_titles.items()]
+
+
+GROUPS = {
+    "full": [full],
+    "spaces": [full, spaces],
+    "parts": [full, parts, pamr],
+    "pictures": [full, pictures],
+    "steps": [full, steps],
+    "supports": [full, supports],
+    "ablations": [full, spaces, parts, pamr, pictures, steps, supports],
+}
+
+
+def make(groups: str, profile: dict, info: dict, dataset) -> list[dict]:
+    """The variants of comma-separated groups, over a profile's and a data set's own options."""
+    result: dict[str, dict] = {}
+    for group in groups.split(","):
+        if group not in GROUPS:
+            raise ValueError(f"VARIANTS has \"{group}\"; allowed are {', '.join(GROUPS)}")
+        for make_variants in GROUPS[group]:
+            for item in make_variants(info, dataset):
+                base = merge(profile, dataset.options)
+                result.setdefault(item["name"], {**item, "options": merge(base, item["options"])})
+    return list(result.values())
