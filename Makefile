@@ -87,18 +87,20 @@ accuracy_flags = $(foreach name,root split profile seeds size bundle limit varia
   $(if $(SYNONYMS),--synonyms) $(ACCURACY_ARGS)
 run_accuracy = $(PYTHON) benchmarks/accuracy/run.py
 
-.PHONY: accuracy-program
-accuracy-program: deps configure
+define build_accuracy
 	$(SAY) "Building the harness ($(JOBS) jobs)"
 	@cmake --build $(BUILD) -j $(JOBS) --target ovdiff-accuracy
+endef
 
 .PHONY: accuracy
-accuracy: accuracy-program ## mIoU on a data set: DATASET=scenes ROOT=… PROFILE=…; see benchmarks/accuracy
+accuracy: deps configure ## mIoU on a data set: DATASET=scenes ROOT=… PROFILE=…; see benchmarks/accuracy
+	$(build_accuracy)
 	$(SAY) "Measuring on $(DATASET)"
 	@$(run_accuracy) --dataset=$(DATASET) $(accuracy_flags)
 
 .PHONY: ablations
-ablations: accuracy-program ## All ablations, and rivals if TORCH_PYTHON= is given, on the test scenes
+ablations: deps configure ## All ablations, and rivals if TORCH_PYTHON= is given, on the test scenes
+	$(build_accuracy)
 	$(SAY) "Ablations: products and background"
 	@$(run_accuracy) --dataset=scenes --variants=ablations $(if $(TORCH_PYTHON),--torch-python=$(TORCH_PYTHON)) \
 	  $(accuracy_flags)

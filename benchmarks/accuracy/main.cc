@@ -1,5 +1,6 @@
 // ovdiff-accuracy: carries out a plan of the accuracy harness. Called by
 // benchmarks/accuracy/run.py; see the README there.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>

@@ -54,6 +54,17 @@ absl::StatusOr<SupportSet> ReadSupport(absl::Span<const SupportFile> files) {
 
 }  // namespace
 
+absl::StatusOr<Sha256Digest> DigestOf(absl::Span<const SupportFile> files) {
+  Sha256 content;
+  for (const SupportFile& file : files) {
+    for (const std::string& path : {file.image, file.mask}) {
+      OVDIFF_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+      content.UpdateField(bytes);
+    }
+  }
+  return content.Finish();
+}
+
 LoadedOr PrototypeSource::Painted(const std::string& prompt,
                                   const MethodOptions& options,
                                   int painted_pictures) {
@@ -72,15 +83,8 @@ LoadedOr PrototypeSource::Painted(const std::string& prompt,
 LoadedOr PrototypeSource::FromFiles(const std::string& prompt,
                                     absl::Span<const SupportFile> files,
                                     const PrototypeOptions& options) {
-  Sha256 content;
-  for (const SupportFile& file : files) {
-    for (const std::string& path : {file.image, file.mask}) {
-      OVDIFF_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
-      content.UpdateField(bytes);
-    }
-  }
-  return Get(prompt, content.Finish(), options,
-             [&] { return ReadSupport(files); });
+  OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest content, DigestOf(files));
+  return Get(prompt, content, options, [&] { return ReadSupport(files); });
 }
 
 absl::StatusOr<SupportSet> PrototypeSource::SupportPictures(

@@ -16,6 +16,9 @@
 
 namespace ovdiff::accuracy {
 
+// Hash of the contents of all of them, in order. As ReadFile().
+absl::StatusOr<Sha256Digest> DigestOf(absl::Span<const SupportFile> files);
+
 // Keeps what it makes in a store, by content, as the server does: support
 // pictures by (prompt, generator fingerprint), prototype sets by that and the
 // encoder fingerprint. Thread-compatible.

@@ -238,10 +238,8 @@ absl::StatusOr<Runner::Vocabulary> Runner::Build(const PlanVariant& variant,
     if (variant.support.empty()) {
       loaded = prototypes_.Painted(item.prompt, options, painted);
     } else {
-      const SupportFiles& files = plan_.supports.at(variant.support);
-      loaded = prototypes_.FromFiles(
-          item.prompt, files[static_cast<size_t>(seed) % files.size()][i],
-          options.prototype);
+      loaded = prototypes_.FromFiles(item.prompt, Support(variant, seed)[i],
+                                     options.prototype);
     }
     if (absl::IsFailedPrecondition(loaded.status())) {
       report_(absl::StrCat(variant.name,
@@ -264,37 +262,40 @@ absl::StatusOr<Runner::Vocabulary> Runner::Build(const PlanVariant& variant,
   return vocabulary;
 }
 
-json Runner::Header(const PlanVariant& variant, const MethodOptions& options,
-                    int seed, const Vocabulary& vocabulary) const {
+const std::vector<std::vector<SupportFile>>& Runner::Support(
+    const PlanVariant& variant, int seed) const {
+  const SupportFiles& files = plan_.supports.at(variant.support);
+  return files[static_cast<size_t>(seed) % files.size()];
+}
+
+absl::StatusOr<json> Runner::Header(const PlanVariant& variant,
+                                    const MethodOptions& options, int seed,
+                                    const Vocabulary& vocabulary) const {
   json classes = json::array();
   for (const PlanClass& item : plan_.classes) {
     classes.push_back({item.prompt, static_cast<int>(item.kind), item.label});
   }
-  Sha256 files;
+  json support = json::array();
   if (!variant.support.empty()) {
-    const SupportFiles& support = plan_.supports.at(variant.support);
-    for (const auto& item :
-         support[static_cast<size_t>(seed) % support.size()]) {
-      for (const SupportFile& file : item) {
-        files.UpdateField(file.image);
-        files.UpdateField(file.mask);
-      }
+    for (const auto& files : Support(variant, seed)) {
+      OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest digest, DigestOf(files));
+      support.push_back(ToHex(digest).substr(0, 16));
     }
   }
-  return {{"format", 1},
-          {"variant", variant.name},
-          {"options", variant.options},
-          {"support", variant.support},
-          {"support_files", ToHex(files.Finish())},
-          {"seed", seed},
-          {"classes", classes},
-          {"left_out", vocabulary.failed},
-          {"device", engine_.info().device},
-          {"generator_fingerprint",
-           ToHex(engine_.GeneratorFingerprint(options.generation))},
-          {"encoder_fingerprint",
-           ToHex(engine_.EncoderFingerprint(options.prototype))},
-          {"provenance", provenance_}};
+  return json{{"format", 1},
+              {"variant", variant.name},
+              {"options", variant.options},
+              {"support", variant.support},
+              {"support_files", support},
+              {"seed", seed},
+              {"classes", classes},
+              {"left_out", vocabulary.failed},
+              {"device", engine_.info().device},
+              {"generator_fingerprint",
+               ToHex(engine_.GeneratorFingerprint(options.generation))},
+              {"encoder_fingerprint",
+               ToHex(engine_.EncoderFingerprint(options.prototype))},
+              {"provenance", provenance_}};
 }
 
 absl::Status Runner::RunVariant(const PlanVariant& variant, int seed,
@@ -303,10 +304,12 @@ absl::Status Runner::RunVariant(const PlanVariant& variant, int seed,
                           ResolveOptions(engine_.info(), variant, seed));
   OVDIFF_ASSIGN_OR_RETURN(const Vocabulary vocabulary,
                           Build(variant, options, seed));
+  OVDIFF_ASSIGN_OR_RETURN(const json header,
+                          Header(variant, options, seed, vocabulary));
   OVDIFF_ASSIGN_OR_RETURN(
       const auto file,
       ResultFile::Open(absl::StrCat(plan_.out, "/", progress, ".jsonl"),
-                       Header(variant, options, seed, vocabulary)));
+                       header));
   if (!plan_.save_labels.empty()) {
     OVDIFF_RETURN_IF_ERROR(
         MakeFolder(absl::StrCat(plan_.save_labels, "/", progress)));

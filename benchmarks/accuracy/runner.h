@@ -57,9 +57,13 @@ class Runner {
                                       int seed) const;
   absl::StatusOr<Vocabulary> Build(const PlanVariant& variant,
                                    const MethodOptions& options, int seed);
-  nlohmann::json Header(const PlanVariant& variant,
-                        const MethodOptions& options, int seed,
-                        const Vocabulary& vocabulary) const;
+  // What a result file was made of.
+  absl::StatusOr<nlohmann::json> Header(const PlanVariant& variant,
+                                        const MethodOptions& options, int seed,
+                                        const Vocabulary& vocabulary) const;
+  // By class.
+  const std::vector<std::vector<SupportFile>>& Support(
+      const PlanVariant& variant, int seed) const;
   absl::Status RunVariant(const PlanVariant& variant, int seed,
                           const std::string& progress);
 

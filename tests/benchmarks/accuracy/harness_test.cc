@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "benchmarks/accuracy/confusion.h"
 #include "benchmarks/accuracy/picture_files.h"
 #include "benchmarks/accuracy/plan.h"
