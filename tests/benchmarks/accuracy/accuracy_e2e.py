@@ -36,15 +36,14 @@ class Accuracy(unittest.TestCase):
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def test_measures_and_goes_on_where_it_was(self):
-        first = self.run_harness("--seeds=2", "--save-labels", "--variants=full,pictures")
+        first = self.run_harness("--seeds=2", "--save-labels")
         self.assertEqual(first.returncode, 0, first.stderr)
-        self.assertIn("painting 32 of", first.stderr, "the sweep over N paints once")
-        self.assertEqual(first.stderr.count("painting"), 4, first.stderr)
-        document = json.loads((self.folder / "out/scenes-test-smoke.full+pictures.json").read_text())
+        self.assertEqual(first.stderr.count("painting 2 of"), 4, first.stderr)
+        document = json.loads((self.folder / "out/scenes-test-smoke.json").read_text())
         self.assertEqual(len(document["seeds"]), 2)
         self.assertEqual(document["per_class"][1]["name"], "bag")
         self.recount(document)
-        again = self.run_harness("--seeds=2", "--save-labels", "--variants=full,pictures")
+        again = self.run_harness("--seeds=2", "--save-labels")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(again.stderr, "", "nothing is done twice")
 

@@ -211,8 +211,9 @@ TEST_F(HarnessTest, OtherFailuresStopTheRunAndNameTheFile) {
 TEST_F(HarnessTest, SupportPicturesMayComeFromFiles) {
   json plan = PlanJson();
   plan["variants"][0]["support"] = "mine";
-  plan["supports"]["mine"] = {{{{Path("picture.png"), Path("mask.png")}},
-                               {{Path("picture.png"), Path("mask.png")}}}};
+  const json pictures =
+      json::array({json::array({Path("picture.png"), Path("mask.png")})});
+  plan["supports"]["mine"] = json::array({json::array({pictures, pictures})});
   ASSERT_EQ(Run(plan), absl::OkStatus());
   EXPECT_EQ(engine_.num_painted, 0);
   EXPECT_EQ(engine_.num_encoded, 2);
