@@ -8,12 +8,13 @@ share neither products nor textures.
 """
 
 from .compose import Scene, SceneGenerator, SceneObject
-from .labels import BACKGROUNDS, CLASSES, COLOURS, PRODUCTS, SceneClass
+from .labels import BACKGROUNDS, CLASSES, COLOURS, LEFT_OUT, PRODUCTS, SceneClass
 
 __all__ = [
     "BACKGROUNDS",
     "CLASSES",
     "COLOURS",
+    "LEFT_OUT",
     "PRODUCTS",
     "Scene",
     "SceneClass",

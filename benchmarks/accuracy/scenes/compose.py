@@ -20,7 +20,6 @@ _REPEAT = 0.15  # share of scenes in which a product may come twice
 _PLACEMENTS = 40  # tries for an object, before the scene does without it
 
 _LABELS = {c.name: c.label for c in CLASSES}
-_PRODUCT_NAMES = list(PRODUCTS)
 _COLOUR_NAMES = list(COLOURS)
 
 
@@ -69,10 +68,11 @@ class SceneGenerator:
         size: int = 64,
         seed: int = 0,
         objects: tuple[int, int] = (1, 4),
-        max_size: float | None = None,
+        names: tuple[str, ...] = tuple(PRODUCTS),
     ):
         """`objects`: fewest and most of a scene. A scene of more than 64 pixels keeps
-        the objects' size and, with `objects` left alone, holds more of them."""
+        the objects' size and, with `objects` left alone, holds more of them. `names`:
+        the products to choose from; one that is left out has label 0."""
         if split not in ("train", "val", "test"):
             raise ValueError(f"split {split!r}: allowed are train, val, test")
         if not 64 <= size <= textures.SIDE:
@@ -81,7 +81,7 @@ class SceneGenerator:
         self._few, self._many = objects
         if objects == (1, 4):
             self._many = min(4 * (size // 64) ** 2, 8)
-        self._max_size = max_size
+        self._names = names
         self._products = products.load(split)
         self._textures = textures.load(split)
 
@@ -89,8 +89,8 @@ class SceneGenerator:
         rng = np.random.default_rng([zlib.crc32(self.split.encode()), self.seed, self.size, index])
         picture, labels, grounds = self._background(rng)
         count = int(rng.integers(self._few, self._many + 1))
-        repeat = rng.random() < _REPEAT or count > len(_PRODUCT_NAMES)
-        names = rng.choice(_PRODUCT_NAMES, count, replace=repeat)
+        repeat = rng.random() < _REPEAT or count > len(self._names)
+        names = rng.choice(self._names, count, replace=repeat)
         instances = np.zeros(labels.shape, np.uint8)
         areas: list[int] = []
         objects: list[SceneObject] = []
@@ -103,7 +103,7 @@ class SceneGenerator:
             rows, columns = np.nonzero(instances == number)
             thing.visible = round(len(rows) / area, 3)
             thing.box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            labels[rows, columns] = _LABELS[thing.product]
+            labels[rows, columns] = _LABELS.get(thing.product, 0)
         grounds = [name for name in grounds if (labels == _LABELS[name]).any()]
         image = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
         return Scene(image, labels, instances, objects, grounds, caption(rng, objects, grounds))
@@ -130,7 +130,7 @@ class SceneGenerator:
         low, high = _SIZES[min(count, 4)]
         if count > 4:
             low, high = 24, 40
-        scale = rng.uniform(low, min(high, self._max_size or high)) / max(cutout.shape[1:])
+        scale = rng.uniform(low, high) / max(cutout.shape[1:])
         shade, alpha = _turn(cutout, scale, rng.uniform(-_MAX_TILT, _MAX_TILT), rng.random() < 0.5)
         height, width = alpha.shape
         if height > self.size or width > self.size:

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 from scipy import ndimage
 
-from .labels import PRODUCTS
+from .labels import LEFT_OUT, PRODUCTS
 
 # Where Debian's package dataset-fashion-mnist lies.
 FOLDER = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -50,11 +50,11 @@ def load(split: str) -> dict[str, list[np.ndarray]]:
     pictures = _read(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, SIDE, SIDE)
     numbers = _read(f"{part}-labels-idx1-ubyte.gz", 8)
     chosen = {"train": slice(0, -_VAL), "val": slice(-_VAL, None), "test": slice(None)}[split]
-    by_number = {number: name for name, number in PRODUCTS.items()}
-    products: dict[str, list[np.ndarray]] = {name: [] for name in PRODUCTS}
+    by_number = {number: name for name, number in (PRODUCTS | LEFT_OUT).items()}
+    products: dict[str, list[np.ndarray]] = {name: [] for name in by_number.values()}
     for picture, number in zip(pictures[chosen], numbers[chosen]):
-        name = by_number.get(int(number))
-        mask = _cut_out(picture) if name else None
+        name = by_number[int(number)]
+        mask = _cut_out(picture)
         if mask is None:
             continue
         rows, columns = np.nonzero(mask)

@@ -1,8 +1,9 @@
 """python3 -m train --work DIR [stage …], run in deploy/bundles/demo.
 
-Stages: pool, vae, clip, dino, diffusion (needs vae), export (needs all), gates
-(needs export). Without a stage: all, in this order. Interrupt and start again
-at will; a stage goes on from its checkpoint.
+Stages: pool, vae, clip, dino, diffusion (needs vae), judge, export (writes the
+bundle), gates (measures each part), card (writes the model card). Without a
+stage: all, in this order. Interrupt and start again at will; a stage goes on
+from its checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from .run import Run
 
-STAGES = ("pool", "vae", "clip", "dino", "diffusion", "export", "gates")
+STAGES = ("pool", "vae", "clip", "dino", "diffusion", "judge", "export", "gates", "card")
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
             importlib.import_module(".pictures", __package__).pool(run)
             continue
         module = importlib.import_module(f".{stage}", __package__)
-        if stage in ("export", "gates"):
+        if stage in ("export", "gates", "card"):
             getattr(module, "main")(run, arguments.bundle)
             continue
         steps = arguments.steps or module.RECIPE.steps

@@ -20,7 +20,7 @@ from torch import nn
 from .pictures import held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=4000, batch=24, rate=1e-3, weight_decay=0.04, warmup=300, measure=500)
+RECIPE = Recipe(steps=2500, batch=24, rate=1e-3, weight_decay=0.04, warmup=300, measure=500)
 _SHARES = {"single": 0.4, "several": 0.5, "wide": 0.05, "ground": 0.05}
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 96, 4, 4, 4, 16  # SIDE: patches of a picture's side
 _WINDOW = 9  # patches of a student window's side
@@ -34,9 +34,16 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 def make_vit() -> timm.models.vision_transformer.VisionTransformer:
-    return timm.models.vision_transformer.VisionTransformer(
+    vit = timm.models.vision_transformer.VisionTransformer(
         img_size=PATCH * SIDE, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS, num_classes=0
     )
+    # As for CLIP: timm's initial weights are too small for a network of this size.
+    for name, weight in vit.named_parameters():
+        if name == "pos_embed":
+            nn.init.normal_(weight, std=0.1)
+        elif weight.ndim >= 2 and name != "cls_token":
+            nn.init.xavier_uniform_(weight.view(len(weight), -1))
+    return vit
 
 
 class _Head(nn.Module):

@@ -13,7 +13,7 @@ from PIL import Image
 
 # benchmarks/accuracy holds the scenes' package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[4] / "benchmarks" / "accuracy"))
-from scenes import BACKGROUNDS, COLOURS, PRODUCTS, SceneGenerator, SceneObject  # noqa: E402, F401
+from scenes import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS, SceneGenerator, SceneObject  # noqa: E402, F401
 from scenes.compose import caption  # noqa: E402
 
 from .run import Run  # noqa: E402
@@ -33,7 +33,7 @@ _PARTS = {
 @dataclasses.dataclass
 class Pool:
     images: np.ndarray  # uint8 (n, SIZE, SIZE, 3), on disk
-    objects: list[list[SceneObject]]
+    objects: list[list[SceneObject]]  # boxes in pixels of the pool's picture
     backgrounds: list[list[str]]
     parts: dict[str, np.ndarray]  # indices of each part
 
@@ -57,7 +57,7 @@ def pool(run: Run) -> Pool:
     record = json.loads((folder / "scenes.json").read_text())
     return Pool(
         images=np.load(folder / "images.npy", mmap_mode="r"),
-        objects=[[SceneObject(product, colour, 1.0, (0, 0, 0, 0)) for product, colour in scene] for scene in record["objects"]],
+        objects=[[SceneObject(product, colour, 1.0, tuple(box)) for product, colour, box in scene] for scene in record["objects"]],
         backgrounds=record["backgrounds"],
         parts={name: np.arange(first, last) for name, (first, last) in record["parts"].items()},
     )
@@ -77,7 +77,8 @@ def _make(folder: pathlib.Path, seed: int) -> None:
             scene = generator.scene(index)
             image = Image.fromarray(scene.image)
             images[done] = np.asarray(image if side == SIZE else image.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
-            record["objects"].append([(o.product, o.colour) for o in scene.objects])
+            boxes = [[side * SIZE // scene.image.shape[0] for side in o.box] for o in scene.objects]
+            record["objects"].append([(o.product, o.colour, box) for o, box in zip(scene.objects, boxes)])
             record["backgrounds"].append(scene.backgrounds)
             done += 1
         print(f"pool: {done} of {count} scenes", flush=True)
