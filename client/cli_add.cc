@@ -15,7 +15,7 @@ namespace {
 struct AddFlags {
   std::vector<std::string> names;
   std::string vocabulary;
-  std::string kind = "thing";
+  std::string kind = "auto";
   std::vector<std::string> prompts;
   std::optional<int> pictures;
   std::optional<int> steps;
@@ -42,8 +42,9 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   for (size_t i = 0; i < flags.names.size(); ++i) {
     v1::ClassSpec& spec = *request.add_classes();
     spec.set_name(flags.names[i]);
-    spec.set_kind(flags.kind == "stuff" ? v1::CLASS_KIND_STUFF
-                                        : v1::CLASS_KIND_THING);
+    spec.set_kind(flags.kind == "stuff"   ? v1::CLASS_KIND_STUFF
+                  : flags.kind == "thing" ? v1::CLASS_KIND_THING
+                                          : v1::CLASS_KIND_UNSPECIFIED);
     if (!flags.prompts.empty()) {
       spec.set_prompt(flags.prompts[i]);
     }
@@ -92,7 +93,9 @@ void PrintJob(const v1::Job& job, const Session& session) {
   }
   out << "\n";
   for (const v1::ClassProgress& progress : job.classes()) {
-    out << "  " << Printable(progress.name()) << ": " << StageWords(progress);
+    out << "  " << Printable(progress.name())
+        << (progress.kind() == v1::CLASS_KIND_STUFF ? " (stuff)" : "") << ": "
+        << StageWords(progress);
     if (!IsTerminal(progress.stage()) && progress.num_pictures() > 0) {
       out << ", " << static_cast<int>(progress.fraction_done() * 100) << "%";
     }
@@ -245,8 +248,9 @@ void RegisterAdd(Registry& registry) {
   AddVocabularyFlag(command, flags->vocabulary, true);
   command
       .add_option("--kind", flags->kind,
-                  "thing: has an outline (dog); stuff: has none (sky)")
-      ->check(CLI::IsMember({"thing", "stuff"}))
+                  "thing: has an outline (dog); stuff: has none (sky); auto: "
+                  "stuff if the server's list has it, else thing")
+      ->check(CLI::IsMember({"auto", "thing", "stuff"}))
       ->capture_default_str();
   command
       .add_option(
@@ -268,7 +272,8 @@ server has built before, for whomever, are reused.
 Examples:
   ovdiff add "red sneaker" "blue bag" --vocabulary shop
   ovdiff add mouse --prompt "computer mouse" --vocabulary desk
-  ovdiff add sky grass --kind stuff --vocabulary outdoors --detach)");
+  ovdiff add sky "wet grass" --vocabulary outdoors --detach
+  ovdiff add lichen --kind stuff --vocabulary outdoors)");
 }
 
 void RegisterJobs(Registry& registry) {

@@ -72,8 +72,12 @@ struct SegmentFlags {
   std::optional<int> short_side;
   std::optional<int> prefilter_max_classes;
   std::optional<double> background_threshold;
+  std::optional<double> stuff_filter_threshold;
+  std::optional<int> pamr_iterations;
   std::optional<uint64_t> noise_seed;
   bool no_prefilter = false;
+  bool no_stuff_filter = false;
+  bool pamr = false;
   bool no_background = false;
   bool no_whole_picture = false;
 };

@@ -174,6 +174,21 @@ void AddSegmentFlags(CLI::App& command, SegmentFlags& flags) {
                   "Most classes that CLIP weighs against each other")
       ->group(group);
   command
+      .add_flag("--no-stuff-filter", flags.no_stuff_filter,
+                "Use all background prototypes, also those of and like stuff")
+      ->group(group);
+  command
+      .add_option("--stuff-filter-threshold", flags.stuff_filter_threshold,
+                  "Cosine above which a background prototype is like stuff")
+      ->group(group);
+  command
+      .add_flag("--pamr", flags.pamr,
+                "Refine the scores along the picture's edges")
+      ->group(group);
+  command
+      .add_option("--pamr-iterations", flags.pamr_iterations, "Rounds of that")
+      ->group(group);
+  command
       .add_flag("--no-background", flags.no_background,
                 "Without background prototypes")
       ->group(group);
@@ -208,11 +223,19 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   options.mutable_window_sizes()->Assign(flags.window_sizes.begin(),
                                          flags.window_sizes.end());
   if (flags.no_prefilter) options.set_use_prefilter(false);
+  if (flags.no_stuff_filter) options.set_use_stuff_filter(false);
+  if (flags.pamr) options.set_use_pamr(true);
   if (flags.no_background) options.set_use_background(false);
   if (flags.no_whole_picture) options.set_whole_picture(false);
   if (flags.window_stride) options.set_window_stride(*flags.window_stride);
   if (flags.short_side) options.set_short_side(*flags.short_side);
   if (flags.noise_seed) options.set_noise_seed(*flags.noise_seed);
+  if (flags.stuff_filter_threshold) {
+    options.set_stuff_filter_threshold(*flags.stuff_filter_threshold);
+  }
+  if (flags.pamr_iterations) {
+    options.set_pamr_iterations(*flags.pamr_iterations);
+  }
   if (flags.background_threshold) {
     options.set_background_threshold(*flags.background_threshold);
   }

@@ -61,7 +61,7 @@ store::NewClass ClassBuilder::Describe(
   // Acceptance has checked the text; what a record from disk holds, the engine
   // checks again.
   described.prompt = normal.ok() ? *normal : text;
-  described.kind = ToKind(spec.kind());
+  described.kind = KindOf(spec);
   const Sha256Digest generator =
       engine_.GeneratorFingerprint(options.generation);
   described.support_key = store::SupportKey(described.prompt, generator);

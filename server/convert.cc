@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/class_kinds.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/image_codec.h"
@@ -37,6 +38,42 @@ absl::StatusOr<Image> ToRawImage(const v1::RawImage& raw,
   Image image{.width = raw.width(), .height = raw.height(), .data = {}};
   image.data.assign(raw.rgb().begin(), raw.rgb().end());
   return image;
+}
+
+void ReadWindows(const v1::SegmentOptions& options, WindowOptions* out) {
+  if (options.has_short_side()) {
+    out->short_side = options.short_side();
+  }
+  if (options.window_sizes_size() > 0) {
+    out->sizes.assign(options.window_sizes().begin(),
+                      options.window_sizes().end());
+  }
+  if (options.has_window_stride()) {
+    out->stride = options.window_stride();
+  }
+  if (options.has_whole_picture()) {
+    out->whole_picture = options.whole_picture();
+  }
+}
+
+// Stuff filter and PAMR.
+void ReadRefinements(const v1::SegmentOptions& options, SegmentOptions* out) {
+  if (options.has_use_stuff_filter()) {
+    out->stuff_filter.enabled = options.use_stuff_filter();
+  }
+  if (options.has_stuff_filter_threshold()) {
+    out->stuff_filter.threshold = options.stuff_filter_threshold();
+  }
+  if (options.has_use_pamr()) {
+    out->pamr.enabled = options.use_pamr();
+  }
+  if (options.has_pamr_iterations()) {
+    out->pamr.iterations = options.pamr_iterations();
+  }
+  if (options.pamr_dilations_size() > 0) {
+    out->pamr.dilations.assign(options.pamr_dilations().begin(),
+                               options.pamr_dilations().end());
+  }
 }
 
 }  // namespace
@@ -116,19 +153,7 @@ absl::StatusOr<SegmentOptions> ToSegmentOptions(
   if (options.has_prefilter_max_classes()) {
     out.prefilter.max_classes = options.prefilter_max_classes();
   }
-  if (options.has_short_side()) {
-    out.windows.short_side = options.short_side();
-  }
-  if (options.window_sizes_size() > 0) {
-    out.windows.sizes.assign(options.window_sizes().begin(),
-                             options.window_sizes().end());
-  }
-  if (options.has_window_stride()) {
-    out.windows.stride = options.window_stride();
-  }
-  if (options.has_whole_picture()) {
-    out.windows.whole_picture = options.whole_picture();
-  }
+  ReadWindows(options, &out.windows);
   if (options.has_use_class_level()) {
     out.use_class_level = options.use_class_level();
   }
@@ -141,6 +166,7 @@ absl::StatusOr<SegmentOptions> ToSegmentOptions(
   if (options.has_noise_seed()) {
     out.noise_seed = options.noise_seed();
   }
+  ReadRefinements(options, &out);
   OVDIFF_RETURN_IF_ERROR(
       WithField(engine.Validate(out), "options", reasons::kInvalidOption));
   return out;
@@ -171,11 +197,24 @@ v1::SegmentOptions FromSegmentOptions(const SegmentOptions& options,
   out.set_use_instance_level(options.use_instance_level);
   out.set_use_part_level(options.use_part_level);
   out.set_noise_seed(options.noise_seed);
+  out.set_use_stuff_filter(options.stuff_filter.enabled);
+  out.set_stuff_filter_threshold(options.stuff_filter.threshold);
+  out.set_use_pamr(options.pamr.enabled);
+  out.set_pamr_iterations(options.pamr.iterations);
+  out.mutable_pamr_dilations()->Assign(options.pamr.dilations.begin(),
+                                       options.pamr.dilations.end());
   return out;
 }
 
-ClassKind ToKind(v1::ClassKind kind) {
-  return kind == v1::CLASS_KIND_STUFF ? ClassKind::kStuff : ClassKind::kThing;
+ClassKind KindOf(const v1::ClassSpec& spec) {
+  switch (spec.kind()) {
+    case v1::CLASS_KIND_THING:
+      return ClassKind::kThing;
+    case v1::CLASS_KIND_STUFF:
+      return ClassKind::kStuff;
+    default:
+      return KindOfText(spec.prompt().empty() ? spec.name() : spec.prompt());
+  }
 }
 
 v1::ClassKind FromKind(ClassKind kind) {

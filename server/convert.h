@@ -38,7 +38,8 @@ absl::StatusOr<SegmentOptions> ToSegmentOptions(
 v1::SegmentOptions FromSegmentOptions(const SegmentOptions& options,
                                       const engine::EngineInfo& info);
 
-ClassKind ToKind(v1::ClassKind kind);
+// What the spec says; where it says nothing, KindOfText() of what is painted.
+ClassKind KindOf(const v1::ClassSpec& spec);
 v1::ClassKind FromKind(ClassKind kind);
 
 // Decodes or checks and copies. kInvalidArgument.

@@ -1,5 +1,7 @@
 #include "server/job_request.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/sha256.h"
@@ -27,8 +29,7 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
   for (const v1::ClassSpec& spec : request.classes()) {
     hash.UpdateField(spec.name());
     hash.UpdateField(spec.prompt().empty() ? spec.name() : spec.prompt());
-    hash.UpdateField(ToKind(spec.kind()) == ClassKind::kStuff ? "stuff"
-                                                              : "thing");
+    hash.UpdateField(KindOf(spec) == ClassKind::kStuff ? "stuff" : "thing");
   }
   const auto update = [&hash](bool has, const std::string& value) {
     hash.UpdateField(has ? "set" : "unset");
@@ -42,6 +43,12 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
   update(options.has_negative_prompt(), options.negative_prompt());
   update(options.has_num_parts(), absl::StrCat(options.num_parts()));
   return ToHex(hash.Finish());
+}
+
+// `spec` with the kind that it has, said or not.
+v1::ClassSpec WithKind(v1::ClassSpec spec) {
+  spec.set_kind(FromKind(KindOf(spec)));
+  return spec;
 }
 
 }  // namespace
@@ -90,9 +97,12 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
       ToHex(engine.GeneratorFingerprint(options.generation)));
   job.mutable_fingerprints()->set_encoder(
       ToHex(engine.EncoderFingerprint(options.prototype)));
-  for (const v1::ClassSpec& spec : request.classes()) {
+  // A job is not changed by a later server's list of kinds.
+  for (v1::ClassSpec& spec : *record.mutable_request()->mutable_classes()) {
+    spec = WithKind(std::move(spec));
     v1::ClassProgress& progress = *job.add_classes();
     progress.set_name(spec.name());
+    progress.set_kind(spec.kind());
     progress.set_stage(v1::CLASS_STAGE_WAITING);
     progress.set_num_pictures(options.generation.num_pictures);
   }
@@ -112,7 +122,7 @@ absl::Status RequestIdReused(const v1::AddClassesRequest& held,
   } else {
     for (int i = 0; i < held.classes_size() && difference.empty(); ++i) {
       if (!google::protobuf::util::MessageDifferencer::Equals(
-              held.classes(i), wanted.classes(i))) {
+              WithKind(held.classes(i)), WithKind(wanted.classes(i)))) {
         difference = absl::StrCat(
             "classes[", i, "] ", Quoted(held.classes(i).name()),
             " where this request has ", Quoted(wanted.classes(i).name()),

@@ -96,6 +96,7 @@ void JobQueue::BuildClass(const JobPtr& job, int index) {
       const std::string name = progress.name();
       progress = update;
       progress.set_name(name);
+      progress.set_kind(FromKind(described.kind));
     });
   };
   const absl::Time start = absl::Now();

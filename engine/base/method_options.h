@@ -61,6 +61,24 @@ struct WindowOptions {
   bool whole_picture = true;
 };
 
+// Which background prototypes take part (method.md section 8). Nothing stored
+// depends on it: it looks at the classes of one call.
+struct StuffFilterOptions {
+  // Stuff classes bring no background prototypes, and those of the things that
+  // look like stuff of the same call are left out. Off: all take part.
+  bool enabled = true;
+  // Left out: cosine above this to any foreground prototype of a stuff class.
+  double threshold = 0.85;
+};
+
+// Pixel-adaptive mask refinement (Araslanov & Roth, CVPR 2020) of the fused
+// score maps, guided by the working picture (method.md section 9).
+struct PamrOptions {
+  bool enabled = false;
+  int iterations = 10;                                // 1…50
+  std::vector<int> dilations = {1, 2, 4, 8, 12, 24};  // pixels, 1…64 each
+};
+
 // Comparing a picture with prototypes.
 struct SegmentOptions {
   std::vector<std::string> spaces;  // empty: all that the classes have
@@ -71,8 +89,10 @@ struct SegmentOptions {
   bool use_class_level = true;
   bool use_instance_level = true;
   bool use_part_level = true;
+  StuffFilterOptions stuff_filter;
   PrefilterOptions prefilter;
   WindowOptions windows;
+  PamrOptions pamr;
   uint64_t noise_seed = 43;  // forward noise of the diffusion features
 };
 

@@ -7,6 +7,18 @@ namespace {
 
 using nlohmann::json;
 
+template <typename T>
+void ReadPart(JsonObject& parent, const std::string& key,
+              void (*read)(JsonObject&, T*), T* options) {
+  const json* child = parent.Child(key, /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(parent.where(), ".", key));
+  read(object, options);
+  parent.Merge(object.Finish());
+}
+
 void ReadGeneration(JsonObject& object, GenerationOptions* options) {
   object.Optional("num_pictures", &options->num_pictures);
   object.Optional("num_steps", &options->num_steps);
@@ -31,15 +43,20 @@ void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
   object.Optional("spaces", &options->spaces);
 }
 
-void ReadPrefilterOptions(JsonObject& parent, PrefilterOptions* options) {
-  const json* child = parent.Child("prefilter", /*required=*/false);
-  if (child == nullptr) {
-    return;
-  }
-  JsonObject object(*child, absl::StrCat(parent.where(), ".prefilter"));
+void ReadPrefilter(JsonObject& object, PrefilterOptions* options) {
   object.Optional("enabled", &options->enabled);
   object.Optional("max_classes", &options->max_classes);
-  parent.Merge(object.Finish());
+}
+
+void ReadStuffFilter(JsonObject& object, StuffFilterOptions* options) {
+  object.Optional("enabled", &options->enabled);
+  object.Optional("threshold", &options->threshold);
+}
+
+void ReadPamr(JsonObject& object, PamrOptions* options) {
+  object.Optional("enabled", &options->enabled);
+  object.Optional("iterations", &options->iterations);
+  object.Optional("dilations", &options->dilations);
 }
 
 void ReadSegment(JsonObject& object, SegmentOptions* options) {
@@ -50,19 +67,9 @@ void ReadSegment(JsonObject& object, SegmentOptions* options) {
   object.Optional("use_instance_level", &options->use_instance_level);
   object.Optional("use_part_level", &options->use_part_level);
   object.Optional("noise_seed", &options->noise_seed);
-  ReadPrefilterOptions(object, &options->prefilter);
-}
-
-template <typename T>
-void ReadPart(JsonObject& parent, const std::string& key,
-              void (*read)(JsonObject&, T*), T* options) {
-  const json* child = parent.Child(key, /*required=*/false);
-  if (child == nullptr) {
-    return;
-  }
-  JsonObject object(*child, absl::StrCat(parent.where(), ".", key));
-  read(object, options);
-  parent.Merge(object.Finish());
+  ReadPart(object, "stuff_filter", &ReadStuffFilter, &options->stuff_filter);
+  ReadPart(object, "prefilter", &ReadPrefilter, &options->prefilter);
+  ReadPart(object, "pamr", &ReadPamr, &options->pamr);
 }
 
 }  // namespace

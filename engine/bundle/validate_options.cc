@@ -14,6 +14,7 @@ namespace {
 constexpr int kMaxShortSide = 2048;      // pixels
 constexpr size_t kMaxTextLength = 1000;  // characters of template, negative
 constexpr size_t kMaxWindowSizes = 8;
+constexpr size_t kMaxDilations = 8;
 
 // Inclusive bounds; a NaN is outside all of them.
 template <typename T>
@@ -65,6 +66,21 @@ absl::Status ValidateSpaces(const char* name,
       return absl::InvalidArgumentError(
           absl::StrCat(name, " has \"", space, "\" twice"));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidatePamr(const PamrOptions& pamr) {
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("segment.pamr.iterations", pamr.iterations, 1, 50));
+  // Memory and time grow with their number.
+  if (pamr.dilations.empty() || pamr.dilations.size() > kMaxDilations) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("segment.pamr.dilations has ", pamr.dilations.size(),
+                     " entries; allowed are 1 to ", kMaxDilations));
+  }
+  for (const int dilation : pamr.dilations) {
+    OVDIFF_RETURN_IF_ERROR(InRange("segment.pamr.dilations", dilation, 1, 64));
   }
   return absl::OkStatus();
 }
@@ -151,6 +167,8 @@ absl::Status ValidateOptions(const SegmentOptions& options,
       ValidateSpaces("segment.spaces", options.spaces, bundle));
   OVDIFF_RETURN_IF_ERROR(InRange("segment.background_threshold",
                                  options.background_threshold, -1.0, 1.0));
+  OVDIFF_RETURN_IF_ERROR(InRange("segment.stuff_filter.threshold",
+                                 options.stuff_filter.threshold, -1.0, 1.0));
   OVDIFF_RETURN_IF_ERROR(InRange("segment.prefilter.max_classes",
                                  options.prefilter.max_classes, 1, 12));
   if (!options.use_class_level && !options.use_instance_level &&
@@ -159,6 +177,7 @@ absl::Status ValidateOptions(const SegmentOptions& options,
         "segment has use_class_level, use_instance_level and use_part_level "
         "all off; switch at least one on");
   }
+  OVDIFF_RETURN_IF_ERROR(ValidatePamr(options.pamr));
   return ValidateWindows(ResolveWindows(options.windows, bundle));
 }
 

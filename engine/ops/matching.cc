@@ -107,4 +107,25 @@ std::optional<torch::Tensor> MatchBackground(
   return features.dim() == 4 ? at::stack(best) : best[0];
 }
 
+torch::Tensor WithoutSimilar(const torch::Tensor& vectors,
+                             absl::Span<const torch::Tensor> others,
+                             double threshold) {
+  const torch::Tensor columns = vectors.t();  // [C, P]
+  torch::Tensor largest = torch::full({vectors.size(0)}, -1, vectors.options());
+  torch::Tensor best = torch::empty_like(largest);
+  for (const torch::Tensor& other : others) {
+    TORCH_CHECK(other.dim() == 2 && other.size(1) == vectors.size(1),
+                "vectors must be [P, ", vectors.size(1), "], got ",
+                other.sizes());
+    if (vectors.size(0) > 0 && other.size(0) > 0) {
+      BestOfClass(other, columns, best);
+      largest = at::maximum(largest, best);
+    }
+  }
+  const torch::Tensor keep = largest.clamp_(-1, 1) <= threshold;
+  return keep.all().item<bool>()
+             ? vectors
+             : vectors.index_select(0, at::nonzero(keep).flatten());
+}
+
 }  // namespace ovdiff::engine

@@ -1,5 +1,6 @@
 // Cosine similarity of picture features to prototype vectors, best vector of a
-// class (method.md section 6, steps 3 and 4).
+// class (method.md section 6, steps 3 and 4), and of prototypes to each other
+// (section 8).
 #ifndef OVDIFF_ENGINE_OPS_MATCHING_H_
 #define OVDIFF_ENGINE_OPS_MATCHING_H_
 
@@ -35,6 +36,14 @@ torch::Tensor MatchClasses(const torch::Tensor& features,
 // vector: the space then abstains from background (method.md 14.12).
 std::optional<torch::Tensor> MatchBackground(
     const torch::Tensor& features, absl::Span<const torch::Tensor> backgrounds);
+
+// The rows of `vectors` [P, C] whose cosine to every row of all `others` is at
+// most `threshold`, in their order; `vectors` itself if that is all of them,
+// [0, C] if none. Matrices as above; `others` may be empty or have none.
+// Cosines are cut to -1…1, so a threshold of 1 leaves nothing out.
+torch::Tensor WithoutSimilar(const torch::Tensor& vectors,
+                             absl::Span<const torch::Tensor> others,
+                             double threshold);
 
 }  // namespace ovdiff::engine
 

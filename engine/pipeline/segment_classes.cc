@@ -82,7 +82,10 @@ std::vector<SpaceVectors> CollectVectors(absl::Span<const SegmentClass> classes,
       const MatchablePrototypes::Space& space =
           *PrototypesOf(classes[index]).FindSpace(name);
       vectors.foregrounds.push_back(space.foreground.Select(options));
-      if (options.use_background && space.background.vectors.size(0) > 0) {
+      const bool has_background =
+          options.use_background && !(options.stuff_filter.enabled &&
+                                      classes[index].kind == ClassKind::kStuff);
+      if (has_background && space.background.vectors.size(0) > 0) {
         vectors.backgrounds.push_back(space.background.Select(options));
       }
     }

@@ -27,8 +27,9 @@ absl::StatusOr<std::vector<std::string>> CommonSpaces(
     absl::Span<const SegmentClass> classes, const SegmentOptions& options,
     const Bundle& bundle);
 
-// Vectors of the classes `kept` (ascending indices) in each of `spaces`. The
-// tensors share the classes' memory unless levels are switched off.
+// Vectors of the classes `kept` (ascending indices) in each of `spaces`, those
+// of stuff without background where the stuff filter is on. The tensors share
+// the classes' memory unless levels are switched off.
 std::vector<SpaceVectors> CollectVectors(absl::Span<const SegmentClass> classes,
                                          const std::vector<size_t>& kept,
                                          const std::vector<std::string>& spaces,

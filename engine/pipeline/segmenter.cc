@@ -5,13 +5,18 @@
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
 #include "engine/bundle/validate_options.h"
+#include "engine/ops/matching.h"
+#include "engine/ops/pamr.h"
 #include "engine/ops/windows.h"
 #include "engine/pipeline/label_map.h"
 #include "engine/pipeline/picture_input.h"
 #include "engine/pipeline/segment_classes.h"
+#include "engine/runners/picture_tensor.h"
 #include "torch/torch.h"
 
 namespace ovdiff::engine {
@@ -19,6 +24,11 @@ namespace {
 
 // Class score maps merged at once: bounds memory for many kept classes.
 constexpr int64_t kMergeBytes = int64_t{64} << 20;
+// What a call may hold for PAMR: 1.4 million pixels with the method's
+// dilations.
+constexpr int64_t kMaxAffinityBytes = int64_t{256} << 20;
+// Maps that PAMR refines in one quantum.
+constexpr int64_t kRefinedAtOnce = 4;
 
 absl::Span<const float> SpanOf(const torch::Tensor& map) {
   return {map.data_ptr<float>(), static_cast<size_t>(map.numel())};
@@ -42,6 +52,7 @@ class Segmenter::Job {
     OVDIFF_RETURN_IF_ERROR(control_.Check());
     OVDIFF_RETURN_IF_ERROR(Filter());
     OVDIFF_RETURN_IF_ERROR(CutWindows());
+    OVDIFF_RETURN_IF_ERROR(FilterStuff());
     OVDIFF_RETURN_IF_ERROR(MatchWindows());
     OVDIFF_RETURN_IF_ERROR(Label());
     return std::move(result_);
@@ -73,6 +84,9 @@ class Segmenter::Job {
             image_, windows.short_side,
             std::max(segmenter_.bundle_.max_long_side, windows.short_side)));
     picture_size_ = {picture.width, picture.height};
+    if (options_.pamr.enabled) {
+      OVDIFF_RETURN_IF_ERROR(ComputeAffinity(picture));
+    }
     OVDIFF_ASSIGN_OR_RETURN(
         const std::vector<std::string> spaces,
         CommonSpaces(classes_, options_, segmenter_.bundle_));
@@ -106,6 +120,45 @@ class Segmenter::Job {
     return absl::OkStatus();
   }
 
+  // Leaves out background vectors that look like stuff of this call, of which
+  // the prefilter keeps all. One interactive quantum a space.
+  absl::Status FilterStuff() {
+    if (!options_.stuff_filter.enabled) {
+      return absl::OkStatus();
+    }
+    const absl::Time start = absl::Now();
+    for (SpaceVectors& vectors : vectors_) {
+      std::vector<torch::Tensor> stuff;
+      for (size_t i = 0; i < kept_.size(); ++i) {
+        if (classes_[kept_[i]].kind == ClassKind::kStuff) {
+          stuff.push_back(vectors.foregrounds[i]);
+        }
+      }
+      if (stuff.empty() || vectors.backgrounds.empty()) {
+        continue;
+      }
+      const auto count = static_cast<int64_t>(vectors.backgrounds.size());
+      OVDIFF_RETURN_IF_ERROR(OnDevice(count, [&](int64_t i) {
+        vectors.backgrounds[i] = WithoutSimilar(
+            vectors.backgrounds[i], stuff, options_.stuff_filter.threshold);
+        return absl::OkStatus();
+      }));
+    }
+    result_.timings.matching += absl::Now() - start;
+    return absl::OkStatus();
+  }
+
+  // task(i) for each i in [0, count): one interactive quantum.
+  absl::Status OnDevice(int64_t count,
+                        absl::FunctionRef<absl::Status(int64_t)> task) {
+    absl::Duration queued;
+    OVDIFF_RETURN_IF_ERROR(segmenter_.scheduler_.Run(
+        [&] { return segmenter_.device_.ForEach(count, task); }, control_,
+        &queued));
+    result_.timings.queue += queued;
+    return absl::OkStatus();
+  }
+
   absl::Status MatchWindows() {
     const absl::Time start = absl::Now();
     absl::Duration queued;
@@ -118,22 +171,57 @@ class Segmenter::Job {
     return absl::OkStatus();
   }
 
+  // What PAMR needs to know of the picture.
+  absl::Status ComputeAffinity(const Image& picture) {
+    const int64_t bytes = PamrAffinity::SizeBytes(
+        picture.height, picture.width, options_.pamr.dilations.size());
+    if (bytes > kMaxAffinityBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "segment.pamr needs ", bytes >> 20, " MiB for a working picture of ",
+          picture.width, "x", picture.height, " pixels and ",
+          options_.pamr.dilations.size(), " dilations; allowed are ",
+          kMaxAffinityBytes >> 20,
+          "; lower segment.windows.short_side or take fewer dilations"));
+    }
+    return OnDevice(1, [&](int64_t) {
+      affinity_ = std::make_unique<const PamrAffinity>(
+          ToTensor(picture).squeeze(0).mul_(255).to(
+              segmenter_.device_.device()),
+          options_.pamr.dilations);
+      return absl::OkStatus();
+    });
+  }
+
   // Sums rows first to first + count - 1 of all tasks' scores, or their
   // backgrounds if count is 0, to [rows, H, W] on the CPU; undefined if no task
   // has any. One interactive quantum.
   absl::StatusOr<torch::Tensor> Merge(int64_t first, int64_t count) {
     torch::Tensor merged;
-    absl::Duration queued;
-    OVDIFF_RETURN_IF_ERROR(segmenter_.scheduler_.Run(
-        [&] {
-          return segmenter_.device_.ForEach(1, [&](int64_t) {
-            merged = MergeOnDevice(first, count);
-            return absl::OkStatus();
-          });
-        },
-        control_, &queued));
-    result_.timings.queue += queued;
-    return merged;
+    OVDIFF_RETURN_IF_ERROR(OnDevice(1, [&](int64_t) {
+      merged = MergeOnDevice(first, count);
+      return absl::OkStatus();
+    }));
+    if (affinity_ == nullptr || !merged.defined()) {
+      return merged;
+    }
+    return Refine(merged);
+  }
+
+  // PAMR of `maps` [K, H, W] on the CPU's memory; each map alone, so that the
+  // portions in which they come change nothing.
+  absl::StatusOr<torch::Tensor> Refine(const torch::Tensor& maps) {
+    torch::Tensor refined = torch::empty_like(maps);
+    for (int64_t first = 0; first < maps.size(0); first += kRefinedAtOnce) {
+      const int64_t count = std::min(kRefinedAtOnce, maps.size(0) - first);
+      OVDIFF_RETURN_IF_ERROR(OnDevice(count, [&](int64_t i) {
+        const torch::Tensor map = maps.narrow(0, first + i, 1);
+        refined.narrow(0, first + i, 1)
+            .copy_(affinity_->Refine(map.to(segmenter_.device_.device()),
+                                     options_.pamr.iterations));
+        return absl::OkStatus();
+      }));
+    }
+    return refined;
   }
 
   torch::Tensor MergeOnDevice(int64_t first, int64_t count) const {
@@ -171,7 +259,7 @@ class Segmenter::Job {
       }
     }
     Summarise(&builder);
-    result_.timings.matching = absl::Now() - start;
+    result_.timings.matching += absl::Now() - start;
     for (const WindowTask& task : tasks_) {
       result_.timings.matching += task.match_time;
     }
@@ -216,6 +304,7 @@ class Segmenter::Job {
   std::vector<SpaceVectors> vectors_;  // One a space.
   std::vector<Window> windows_;
   std::vector<WindowTask> tasks_;  // Window by window, space by space.
+  std::unique_ptr<const PamrAffinity> affinity_;  // Null: no PAMR.
   Segmentation result_;
 };
 

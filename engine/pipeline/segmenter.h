@@ -32,6 +32,13 @@ namespace ovdiff::engine {
 // over the spaces that have one; a space without abstains, and if all do,
 // background scores 0. Scores of 0 or less are background; equal ones go to the
 // lower label, background being 0.
+//
+// Stuff filter: stuff classes bring no background vectors, and a thing's is
+// left out, per space, if its cosine to a foreground vector of a stuff class of
+// the same call is above the threshold; only vectors of the levels in use
+// count. Of nothing but stuff, background has none, and so it has where all
+// look like stuff; without stuff nothing is left out. PAMR refines the fused
+// maps, background's too, before the best is chosen at the picture's own size.
 class Segmenter {
  public:
   // All must outlive this. `max_windows`: of one picture and all its spaces.

@@ -61,7 +61,7 @@ TEST_F(CliTest, AddsClassesAndSaysSoPlainlyOnAPipe) {
             kExitOk);
   EXPECT_THAT(out_.str(),
               HasSubstr("job job-1: succeeded, vocabulary shop version 2"));
-  EXPECT_THAT(out_.str(), HasSubstr("red sneaker: done, painted"));
+  EXPECT_THAT(out_.str(), HasSubstr("red sneaker (stuff): done, painted"));
   EXPECT_THAT(err_.str(), HasSubstr("red sneaker: painting 2/4  12 s left\n"));
   EXPECT_THAT(err_.str(), Not(HasSubstr("\x1b")));
   ASSERT_EQ(server_.add_requests.size(), 1u);
@@ -69,6 +69,18 @@ TEST_F(CliTest, AddsClassesAndSaysSoPlainlyOnAPipe) {
   EXPECT_EQ(server_.add_requests[0].options().num_pictures(), 4);
   EXPECT_EQ(server_.add_requests[0].options().seed(), 9u);
   EXPECT_FALSE(server_.add_requests[0].options().has_num_steps());
+}
+
+TEST_F(CliTest, LeavesTheKindToTheServerUnlessTold) {
+  EXPECT_EQ(Run({"add", "sky", "--vocabulary", "shop"}), kExitOk);
+  EXPECT_EQ(Run({"add", "sky", "--vocabulary", "shop", "--kind", "thing"}),
+            kExitOk);
+  ASSERT_EQ(server_.add_requests.size(), 2u);
+  EXPECT_EQ(server_.add_requests[0].classes(0).kind(),
+            v1::CLASS_KIND_UNSPECIFIED);
+  EXPECT_EQ(server_.add_requests[1].classes(0).kind(), v1::CLASS_KIND_THING);
+  EXPECT_EQ(Run({"add", "sky", "--vocabulary", "shop", "--kind", "gas"}),
+            kExitUsage);
 }
 
 TEST_F(CliTest, DrawsBarsOnATerminal) {
@@ -129,7 +141,9 @@ TEST_F(CliTest, SegmentWritesThreeFilesPerPhoto) {
   ASSERT_EQ(Run({"add", "cat", "-v", "shop"}), kExitOk);
   const std::string photo = Picture("photo.png");
   ASSERT_EQ(Run({"segment", photo, "-v", "shop", "-o", Out(), "--class", "cat",
-                 "--space", "dino", "--no-prefilter", "--level", "part"}),
+                 "--space", "dino", "--no-prefilter", "--level", "part",
+                 "--no-stuff-filter", "--stuff-filter-threshold", "0.9",
+                 "--pamr", "--pamr-iterations", "5"}),
             kExitOk)
       << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("photo.png: cat 50.0% (12 ms)"));
@@ -140,6 +154,11 @@ TEST_F(CliTest, SegmentWritesThreeFilesPerPhoto) {
   EXPECT_TRUE(request.options().use_part_level());
   EXPECT_FALSE(request.options().use_class_level());
   EXPECT_FALSE(request.options().has_use_background());
+  EXPECT_TRUE(request.options().has_use_stuff_filter());
+  EXPECT_FALSE(request.options().use_stuff_filter());
+  EXPECT_EQ(request.options().stuff_filter_threshold(), 0.9);
+  EXPECT_TRUE(request.options().use_pamr());
+  EXPECT_EQ(request.options().pamr_iterations(), 5);
   const cv::Mat overlay = cv::imread(Out() + "/photo.overlay.png");
   EXPECT_EQ(overlay.rows, 48 * 8);
   EXPECT_GT(overlay.cols, 64 * 8);

@@ -88,6 +88,7 @@ v1::ClassProgress FakeServer::Build(const std::string& vocabulary,
   v1::ClassProgress progress;
   progress.set_name(spec.name());
   progress.set_num_pictures(4);
+  progress.set_kind(spec.kind());
   if (spec.name() == "bad") {
     progress.set_stage(v1::CLASS_STAGE_FAILED);
     progress.mutable_error()->set_code(grpc::StatusCode::FAILED_PRECONDITION);

@@ -96,6 +96,23 @@ TEST_F(JobsTest, ARequestIdNamesOneJobForEver) {
   EXPECT_THAT(status.error_message(), HasSubstr("num_pictures: 2"));
 }
 
+// Said or not, the same kind is the same request.
+TEST_F(JobsTest, AKindThatTheServerWouldTakeAnywayIsTheSameJob) {
+  TestServer server(engine_, *store_);
+  std::vector<v1::AddClassesResponse> messages;
+  v1::AddClassesRequest request = Named("job-1", {"red boat", "blue sky"});
+  ASSERT_TRUE(server.Add(request, &messages).ok());
+  request.mutable_classes(0)->set_kind(v1::CLASS_KIND_THING);
+  request.mutable_classes(1)->set_kind(v1::CLASS_KIND_STUFF);
+  EXPECT_TRUE(server.Add(request, &messages).ok());
+  request.mutable_classes(0)->set_kind(v1::CLASS_KIND_UNSPECIFIED);
+  request.mutable_classes(1)->set_kind(v1::CLASS_KIND_THING);
+  const grpc::Status status = server.Add(request, &messages);
+  EXPECT_EQ(Reason(status), "REQUEST_ID_REUSED");
+  EXPECT_THAT(status.error_message(), HasSubstr("classes[1]"));
+  EXPECT_THAT(status.error_message(), HasSubstr("another kind"));
+}
+
 TEST_F(JobsTest, FinishedContentIsANewJobThatLinks) {
   TestServer server(engine_, *store_);
   const v1::Job first = server.Add("shop", {"red boat"});

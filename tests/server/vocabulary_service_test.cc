@@ -108,6 +108,45 @@ TEST_F(VocabularyServiceTest, AddsClassesAndStreamsTheirProgress) {
   EXPECT_EQ(listed.classes(1).prototype_key().size(), 64u);
 }
 
+TEST_F(VocabularyServiceTest, TheServerKnowsStuffThatTheCallerDoesNotName) {
+  std::vector<v1::AddClassesResponse> messages;
+  v1::AddClassesRequest request =
+      AddRequest("shop", {"red boat", "blue sky", "green grass"});
+  request.mutable_classes(2)->set_kind(v1::CLASS_KIND_THING);
+  ASSERT_TRUE(server_.Add(request, &messages).ok());
+  const v1::Job& job = messages.back().job();
+  ASSERT_EQ(job.classes_size(), 3);
+  EXPECT_EQ(job.classes(0).kind(), v1::CLASS_KIND_THING);
+  EXPECT_EQ(job.classes(1).kind(), v1::CLASS_KIND_STUFF);
+  EXPECT_EQ(job.classes(2).kind(), v1::CLASS_KIND_THING);
+  v1::ListClassesRequest list;
+  list.set_vocabulary("shop");
+  v1::ListClassesResponse listed;
+  ASSERT_TRUE(List(list, &listed).ok());
+  ASSERT_EQ(listed.classes_size(), 3);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(listed.classes(i).kind(), job.classes(i).kind());
+  }
+}
+
+// A kind is part of the vocabulary, not of the prototypes.
+TEST_F(VocabularyServiceTest, AnotherKindLinksTheSamePrototypes) {
+  server_.Add("shop", {"blue sky"});
+  v1::AddClassesRequest request = AddRequest("shop", {"blue sky"});
+  request.mutable_classes(0)->set_kind(v1::CLASS_KIND_THING);
+  std::vector<v1::AddClassesResponse> messages;
+  ASSERT_TRUE(server_.Add(request, &messages).ok());
+  EXPECT_EQ(messages.back().job().classes(0).cache_hit(),
+            v1::CACHE_HIT_PROTOTYPES);
+  EXPECT_EQ(engine_.num_painted, 1);
+  v1::ListClassesRequest list;
+  list.set_vocabulary("shop");
+  v1::ListClassesResponse listed;
+  ASSERT_TRUE(List(list, &listed).ok());
+  EXPECT_EQ(listed.version(), 2);
+  EXPECT_EQ(listed.classes(0).kind(), v1::CLASS_KIND_THING);
+}
+
 TEST_F(VocabularyServiceTest, ProgressIsCoalescedAndNeverFalls) {
   engine_.paint_gate.Close();
   grpc::ClientContext context;

@@ -93,7 +93,11 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
         {"generation", {{"num_pictures", 7}, {"noise_dtype", "float16"}}},
         {"prototype", {{"num_parts", 3}, {"spaces", {"dino"}}}},
         {"segment",
-         {{"background_threshold", 0.5}, {"prefilter", {{"enabled", false}}}}}};
+         {{"background_threshold", 0.5},
+          {"prefilter", {{"enabled", false}}},
+          {"stuff_filter", {{"enabled", false}, {"threshold", 0.9}}},
+          {"pamr",
+           {{"enabled", true}, {"iterations", 5}, {"dilations", {1, 3}}}}}}};
   });
   ASSERT_TRUE(bundle.ok()) << bundle.status();
   EXPECT_EQ(bundle->generation.num_pictures, 7);
@@ -103,6 +107,11 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
   EXPECT_THAT(bundle->prototype.spaces, ElementsAre("dino"));
   EXPECT_EQ(bundle->segment.background_threshold, 0.5);
   EXPECT_FALSE(bundle->segment.prefilter.enabled);
+  EXPECT_FALSE(bundle->segment.stuff_filter.enabled);
+  EXPECT_EQ(bundle->segment.stuff_filter.threshold, 0.9);
+  EXPECT_TRUE(bundle->segment.pamr.enabled);
+  EXPECT_EQ(bundle->segment.pamr.iterations, 5);
+  EXPECT_THAT(bundle->segment.pamr.dilations, ElementsAre(1, 3));
 }
 
 TEST_F(BundleTest, RefusesUnknownKeysAndListsTheAllowedOnes) {
@@ -112,8 +121,12 @@ TEST_F(BundleTest, RefusesUnknownKeysAndListsTheAllowedOnes) {
   EXPECT_THAT(ErrorOf([](json& d) { d["spaces"][1]["facet"] = "key"; }),
               AllOf(HasSubstr("spaces[1]"), HasSubstr("facet"),
                     HasSubstr("window_input")));
-  EXPECT_THAT(ErrorOf([](json& d) { d["options"]["segment"]["pamr"] = true; }),
+  EXPECT_THAT(ErrorOf([](json& d) { d["options"]["segment"]["crf"] = true; }),
               AllOf(HasSubstr("options.segment"), HasSubstr("use_background")));
+  EXPECT_THAT(ErrorOf([](json& d) {
+                d["options"]["segment"]["stuff_filter"]["eta"] = 1;
+              }),
+              AllOf(HasSubstr("segment.stuff_filter"), HasSubstr("threshold")));
 }
 
 TEST_F(BundleTest, RefusesValuesThatAreNotAllowed) {
@@ -234,6 +247,18 @@ TEST_F(OptionsTest, NamesOptionValueAndRange) {
   segment = {};
   segment.windows.sizes = {500};
   EXPECT_THAT(Refusal(segment), HasSubstr("sizes is 500"));
+  segment = {};
+  segment.stuff_filter.threshold = 1.5;
+  EXPECT_THAT(Refusal(segment),
+              HasSubstr("stuff_filter.threshold is 1.5; allowed are -1 to 1"));
+  segment = {};
+  segment.pamr.iterations = 0;
+  EXPECT_THAT(Refusal(segment), HasSubstr("pamr.iterations is 0"));
+  segment = {};
+  segment.pamr.dilations = {};
+  EXPECT_THAT(Refusal(segment), HasSubstr("0 entries; allowed are 1 to 8"));
+  segment.pamr.dilations = {1, 65};
+  EXPECT_THAT(Refusal(segment), HasSubstr("pamr.dilations is 65"));
 }
 
 TEST_F(OptionsTest, WindowsTakeTheBundlesNumbersWhereTheyHaveNone) {

@@ -140,5 +140,48 @@ TEST(MatchingTest, BackgroundWithoutVectorsIsAbsent) {
   EXPECT_FALSE(MatchBackground(features, {torch::empty({0, 6})}).has_value());
 }
 
+// query_goldens.json: what numpy says, one pair of vectors at a time.
+TEST(MatchingTest, WithoutSimilarLeavesOutWhatIsLikeAnyOther) {
+  const nlohmann::json goldens = LoadGoldens("query_goldens.json");
+  ASSERT_EQ(goldens["stuff_filter"].size(), 7u);
+  for (const auto& golden : goldens["stuff_filter"]) {
+    const int64_t dim = golden["dim"];
+    const torch::Tensor vectors = Vectors(3, golden["rows"], dim);
+    std::vector<torch::Tensor> others;
+    for (const int64_t rows : golden["stuff_rows"]) {
+      others.push_back(Vectors(100 + others.size(), rows, dim));
+    }
+    const torch::Tensor kept = torch::tensor(
+        golden["kept"].get<std::vector<int64_t>>(), torch::kInt64);
+    EXPECT_TRUE(
+        torch::equal(WithoutSimilar(vectors, others, golden["threshold"]),
+                     vectors.index_select(0, kept)))
+        << golden.dump();
+  }
+}
+
+TEST(MatchingTest, WithoutSimilarKeepsTies) {
+  const torch::Tensor vectors =
+      NormalisedVectors(torch::tensor({{2.0f, 0.0f}, {3.0f, 4.0f}}));
+  const std::vector<torch::Tensor> others = {
+      NormalisedVectors(torch::tensor({{1.0f, 0.0f}}))};
+  const double tie = vectors[1][0].item<float>();
+  EXPECT_TRUE(torch::equal(WithoutSimilar(vectors, others, tie),
+                           vectors.narrow(0, 1, 1)));
+  EXPECT_EQ(WithoutSimilar(vectors, others, tie - 1e-6).size(0), 0);
+  // Equal vectors are above no threshold that is allowed.
+  EXPECT_TRUE(
+      WithoutSimilar(vectors, others, 1.0).is_same(vectors));  // no copy
+}
+
+TEST(MatchingTest, WithoutSimilarTakesEmptyMatrices) {
+  const torch::Tensor none = torch::empty({0, 4});
+  EXPECT_EQ(WithoutSimilar(none, {Vectors(2, 3, 4)}, 0.5).size(0), 0);
+  const torch::Tensor vectors = Vectors(1, 3, 4);
+  EXPECT_TRUE(WithoutSimilar(vectors, {none}, -1.0).is_same(vectors));
+  EXPECT_TRUE(WithoutSimilar(vectors, {}, -1.0).is_same(vectors));
+  EXPECT_THROW(WithoutSimilar(vectors, {Vectors(2, 3, 5)}, 0.5), c10::Error);
+}
+
 }  // namespace
 }  // namespace ovdiff::engine

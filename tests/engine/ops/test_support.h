@@ -1,5 +1,5 @@
 // What the tests of engine/ops/ share: the inputs and outputs of
-// make_goldens.py.
+// make_goldens.py and make_query_goldens.py.
 #ifndef OVDIFF_TESTS_ENGINE_OPS_TEST_SUPPORT_H_
 #define OVDIFF_TESTS_ENGINE_OPS_TEST_SUPPORT_H_
 
@@ -14,9 +14,9 @@
 
 namespace ovdiff::engine {
 
-inline nlohmann::json LoadGoldens() {
-  std::ifstream file(std::string(OVDIFF_SOURCE_DIR) +
-                     "/tests/engine/ops/goldens.json");
+inline nlohmann::json LoadGoldens(const std::string& name = "goldens.json") {
+  std::ifstream file(std::string(OVDIFF_SOURCE_DIR) + "/tests/engine/ops/" +
+                     name);
   return nlohmann::json::parse(file);
 }
 
