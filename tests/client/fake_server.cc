@@ -88,7 +88,9 @@ v1::ClassProgress FakeServer::Build(const std::string& vocabulary,
   v1::ClassProgress progress;
   progress.set_name(spec.name());
   progress.set_num_pictures(4);
-  progress.set_kind(spec.kind());
+  // As a server whose list is empty.
+  progress.set_kind(spec.kind() == v1::CLASS_KIND_STUFF ? v1::CLASS_KIND_STUFF
+                                                        : v1::CLASS_KIND_THING);
   if (spec.name() == "bad") {
     progress.set_stage(v1::CLASS_STAGE_FAILED);
     progress.mutable_error()->set_code(grpc::StatusCode::FAILED_PRECONDITION);
@@ -104,7 +106,7 @@ v1::ClassProgress FakeServer::Build(const std::string& vocabulary,
   if (known == classes.end()) {
     v1::Class entry;
     entry.set_name(spec.name());
-    entry.set_kind(spec.kind());
+    entry.set_kind(progress.kind());
     entry.set_prompt(spec.prompt().empty() ? spec.name() : spec.prompt());
     // Not 1, 2, 3: labels are the server's, not positions.
     entry.set_label(static_cast<int>(classes.size()) * 2 + 3);
