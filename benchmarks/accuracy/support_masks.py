@@ -35,7 +35,7 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 class Judge(nn.Module):
     """Pictures [B, 3, H, W] in 0…1 to logits of "a product" [B, H, W]."""
 
-    def __init__(self, widths=(16, 32, 64, 64)):
+    def __init__(self, widths=(8, 16, 32, 32)):
         super().__init__()
         self.down = nn.ModuleList(block(i, o) for i, o in zip((3, *widths), widths))
         self.up = nn.ModuleList(block(i + o, o) for i, o in zip(widths[:0:-1], widths[-2::-1]))
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--scenes", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
     judge = train(arguments.scenes, arguments.epochs)
     iou = quality(judge, 200)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import subprocess
 
@@ -38,22 +39,14 @@ def real(out: pathlib.Path, dataset, num_pictures: int, num_seeds: int) -> list:
     """Scenes of one object from the train split."""
     from scenes import SceneGenerator
 
-    result = []
-    for seed in range(num_seeds):
-        found: dict[str, list] = {c.prompt: [] for c in dataset.classes}
-        generator = SceneGenerator("train", 64, seed=1000 + seed, objects=(1, 1))
-        for index in range(1000 * num_pictures):
-            if all(len(files) >= num_pictures for files in found.values()):
-                break
-            scene = generator.scene(index)
-            files = found.get(scene.objects[0].product if scene.objects else "")
-            if files is not None and len(files) < num_pictures:
-                folder = out / f"seed{seed}" / scene.objects[0].product
-                files.append(_save(scene, folder, len(files)))
-        else:
-            raise ValueError(f"no {num_pictures} train scenes of each of {', '.join(found)}")
-        result.append([found[c.prompt] for c in dataset.classes])
-    return result
+    def files(seed: int, product: str) -> list:
+        generator = SceneGenerator("train", 64, seed=1000 + seed, objects=(1, 1), names=(product,))
+        # Now and then an object finds no place.
+        made = (scene for scene in map(generator.scene, itertools.count()) if scene.objects)
+        chosen = itertools.islice(made, num_pictures)
+        return [_save(scene, out / f"seed{seed}" / product, i) for i, scene in enumerate(chosen)]
+
+    return [[files(seed, c.prompt) for c in dataset.classes] for seed in range(num_seeds)]
 
 
 def _save(scene, folder: pathlib.Path, number: int) -> list[str]:
