@@ -49,6 +49,9 @@ void PrintList(const std::string& vocabulary, const ClassList& list,
     if (!entry.prompt().empty() && entry.prompt() != entry.name()) {
       out << "  painted as: " << Printable(entry.prompt());
     }
+    if (entry.state() == v1::CLASS_STATE_STALE) {
+      out << "  STALE: add it again";
+    }
     out << "\n";
   }
 }

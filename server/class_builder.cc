@@ -81,8 +81,12 @@ absl::Status ClassBuilder::Build(const ResolvedBuildOptions& options,
   OVDIFF_ASSIGN_OR_RETURN(const bool is_built,
                           store_.HasPrototypeSet(described.prototype_key));
   if (is_built) {
-    metrics_.PrototypeHit("store");
-    return publish(described, v1::CACHE_HIT_PROTOTYPES);
+    const absl::Status status = publish(described, v1::CACHE_HIT_PROTOTYPES);
+    if (!absl::IsNotFound(status)) {
+      metrics_.PrototypeHit("store");
+      return status;
+    }
+    // Garbage was collected this very moment: then it is built after all.
   }
   metrics_.PrototypeMiss("store");
   // Minutes of work are not begun for what could not be kept.

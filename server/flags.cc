@@ -1,6 +1,8 @@
 #include "server/flags.h"
 
 #include <iostream>
+#include <map>
+#include <string>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -49,6 +51,16 @@ void AddStoreFlags(CLI::App& app, Flags& flags) {
                  "Folder of the database, made if need be; \"memory\" keeps "
                  "nothing")
       ->required();
+  static const std::map<std::string, store::StoreMode> kModes = {
+      {"read-write", store::StoreMode::kReadWrite},
+      {"read-only", store::StoreMode::kReadOnly},
+      {"recover", store::StoreMode::kRecover}};
+  app.add_option("--store-mode", flags.store.mode,
+                 "read-only: segments, and changes nothing; recover: opens a "
+                 "damaged store, accepting what is lost (copy the folder "
+                 "first)")
+      ->transform(CLI::CheckedTransformer(kModes))
+      ->default_str("read-write");
   Add(app, "--store-cache-bytes", flags.store.block_cache_bytes,
       "Memory for the database's block cache");
   Add(app, "--store-min-free-bytes", flags.store.min_free_bytes,
@@ -120,6 +132,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
   CLI::App app(
       "ovdiffd: open-vocabulary segmentation. Class names in, masks out.",
       "ovdiffd");
+  app.footer(
+      "`ovdiffd store --help` says how to look after a store that no server "
+      "has open.");
   app.set_version_flag("--version", absl::StrCat("ovdiffd ", kServerVersion));
   app.set_config("--config", "",
                  "File of `name = value` lines, as the flags without dashes");

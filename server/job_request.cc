@@ -109,6 +109,39 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
   return record;
 }
 
+absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
+    const store::PrototypeStore& store) {
+  // A damaged job cannot be resumed, and needs nothing.
+  OVDIFF_ASSIGN_OR_RETURN(const auto jobs, store.ListJobs(nullptr));
+  std::vector<store::ContentKey> keys;
+  for (const auto& [id, bytes] : jobs) {
+    storage::v1::JobRecord record;
+    if (!record.ParseFromString(bytes) || record.format() > kJobRecordFormat) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "job ", Quoted(id), " is of format ", record.format(),
+          "; this program reads up to ", kJobRecordFormat,
+          ": it cannot be told what the job needs; use a newer program"));
+    }
+    if (record.has_end_time()) {
+      continue;
+    }
+    const v1::Fingerprints& made_by = record.job().fingerprints();
+    OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest generator,
+                            Sha256FromHex(made_by.generator()));
+    OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest encoder,
+                            Sha256FromHex(made_by.encoder()));
+    for (const v1::ClassSpec& spec : record.request().classes()) {
+      const std::string& text =
+          spec.prompt().empty() ? spec.name() : spec.prompt();
+      const auto normal = engine::NormalizePrompt(text);
+      const std::string& prompt = normal.ok() ? *normal : text;
+      keys.push_back(store::SupportKey(prompt, generator));
+      keys.push_back(store::PrototypeKey(prompt, generator, encoder));
+    }
+  }
+  return keys;
+}
+
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                              const v1::AddClassesRequest& wanted,
                              const engine::EngineInfo& defaults) {

@@ -3,13 +3,16 @@
 #define OVDIFF_SERVER_JOB_REQUEST_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "engine/engine.h"
 #include "ovdiff/storage/v1/job_record.pb.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
 #include "server/convert.h"
 #include "server/server_options.h"
+#include "store/prototype_store.h"
 
 namespace ovdiff::server {
 
@@ -27,6 +30,12 @@ absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
 storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
                                      const ResolvedBuildOptions& options,
                                      const engine::Engine& engine);
+
+// Content keys of the sets, of both kinds, that the unfinished jobs of `store`
+// have made or will make: no garbage. kFailedPrecondition for a job of a newer
+// format, as it cannot be told what that one needs.
+absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
+    const store::PrototypeStore& store);
 
 // kAlreadyExists saying in what `wanted` differs from the job `held`.
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,

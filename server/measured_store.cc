@@ -33,6 +33,19 @@ absl::StatusOr<store::SupportRecord> MeasuredStore::GetSupportSet(
   return Measure("get_support_set", [&] { return store_.GetSupportSet(key); });
 }
 
+std::vector<absl::StatusOr<store::PrototypeRecord>>
+MeasuredStore::GetPrototypeSets(
+    absl::Span<const store::ContentKey> keys) const {
+  const absl::Time start = absl::Now();
+  auto records = store_.GetPrototypeSets(keys);
+  absl::StatusCode code = absl::StatusCode::kOk;
+  for (const auto& record : records) {
+    code = record.ok() ? code : record.status().code();
+  }
+  metrics_.StoreOp("get_prototype_sets", code, absl::Now() - start);
+  return records;
+}
+
 absl::StatusOr<bool> MeasuredStore::HasPrototypeSet(
     const store::ContentKey& key) const {
   return Measure("has_prototype_set",
@@ -42,6 +55,12 @@ absl::StatusOr<bool> MeasuredStore::HasPrototypeSet(
 absl::StatusOr<bool> MeasuredStore::HasSupportSet(
     const store::ContentKey& key) const {
   return Measure("has_support_set", [&] { return store_.HasSupportSet(key); });
+}
+
+absl::StatusOr<std::vector<store::SetState>> MeasuredStore::PrototypeSetStates(
+    absl::Span<const store::ContentKey> keys) const {
+  return Measure("prototype_set_states",
+                 [&] { return store_.PrototypeSetStates(keys); });
 }
 
 absl::Status MeasuredStore::PutSupportSet(const store::ContentKey& key,

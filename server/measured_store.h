@@ -21,10 +21,14 @@ class MeasuredStore final : public store::PrototypeStore {
       const store::ContentKey& key) const override;
   absl::StatusOr<store::SupportRecord> GetSupportSet(
       const store::ContentKey& key) const override;
+  std::vector<absl::StatusOr<store::PrototypeRecord>> GetPrototypeSets(
+      absl::Span<const store::ContentKey> keys) const override;
   absl::StatusOr<bool> HasPrototypeSet(
       const store::ContentKey& key) const override;
   absl::StatusOr<bool> HasSupportSet(
       const store::ContentKey& key) const override;
+  absl::StatusOr<std::vector<store::SetState>> PrototypeSetStates(
+      absl::Span<const store::ContentKey> keys) const override;
   absl::Status PutSupportSet(const store::ContentKey& key,
                              const store::SupportRecord& record) override;
   absl::Status PutPrototypeSet(const store::ContentKey& key,
@@ -47,6 +51,7 @@ class MeasuredStore final : public store::PrototypeStore {
       int64_t* damaged) const override;
   absl::StatusOr<store::StoreStats> Stats() const override;
   absl::Status Health() const override;
+  store::StoreAdmin& admin() override { return store_.admin(); }
 
  private:
   // Runs `operation` and records its time and code as `name`.

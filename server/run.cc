@@ -42,7 +42,12 @@ absl::StatusOr<std::unique_ptr<store::PrototypeStore>> OpenStore(
   if (flags.store_path == "memory") {
     return store::NewInMemoryStore();
   }
-  return store::OpenRocksDbStore(flags.store);
+  store::RecoveryReport report;
+  auto opened = store::OpenRocksDbStore(flags.store, &report);
+  for (const std::string& action : report.actions) {
+    Log(LogLevel::kWarning, "store_recovered", {{"action", action}});
+  }
+  return opened;
 }
 
 absl::Status Serve(const Flags& flags, const EngineFactory& create_engine) {

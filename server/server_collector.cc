@@ -80,9 +80,20 @@ void AppendStore(const store::PrototypeStore& store,
                       static_cast<double>(stats->num_support_sets)));
   out.push_back(Gauge("ovdiff_store_vocabularies", "Stored vocabularies.",
                       static_cast<double>(stats->num_vocabularies)));
-  out.push_back(Gauge("ovdiff_store_disk_bytes",
-                      "Live bytes of the store on disk.",
+  out.push_back(Gauge("ovdiff_store_disk_bytes", "Bytes of the store's files.",
                       static_cast<double>(stats->disk_bytes)));
+  out.push_back(Gauge("ovdiff_store_dead_bytes",
+                      "Bytes deleted or replaced that a compaction would free.",
+                      static_cast<double>(stats->dead_bytes)));
+  out.push_back(Gauge("ovdiff_store_free_bytes",
+                      "Bytes free on the volume of the store.",
+                      static_cast<double>(stats->free_bytes)));
+  out.push_back(Gauge("ovdiff_store_damaged_sets",
+                      "Sets found damaged and not rebuilt since.",
+                      static_cast<double>(stats->num_damaged)));
+  out.push_back(Counter("ovdiff_store_background_errors_total",
+                        "Times that the database stopped writing by itself.",
+                        static_cast<double>(stats->num_background_errors)));
 }
 
 // Names and units of Prometheus's client libraries.

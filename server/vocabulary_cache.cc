@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kMaxVersions = 256;
 // How often a wait for another thread's load looks at its own deadline.
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
+// Sets read from the store at once: 74 MB of Stable Diffusion 1.5's size.
+constexpr size_t kSetsPerRead = 16;
 
 std::set<Sha256Digest> KnownEncoders(const engine::Engine& engine) {
   std::set<Sha256Digest> fingerprints;
@@ -105,12 +107,41 @@ absl::StatusOr<VocabularyCache::VocabularyPtr> VocabularyCache::GetVocabulary(
 
 void VocabularyCache::HeadChanged(store::Vocabulary head) {
   auto vocabulary = std::make_shared<const store::Vocabulary>(std::move(head));
+  Entries added;
+  {
+    MutexLock lock(&mutex_);
+    const auto known = heads_.find(vocabulary->id.name);
+    if (known != heads_.end()) {
+      added = NewEntries(*known->second, *vocabulary);
+    }
+  }
+  if (!added.empty()) {
+    // What cannot be loaded is an error of the Segment that asks for it.
+    Load(added, CallControl()).status().IgnoreError();
+  }
   MutexLock lock(&mutex_);
   VocabularyPtr& known = heads_[vocabulary->id.name];
   // Versions only rise, so a slow reader cannot bring an old head back.
   if (known == nullptr || known->version < vocabulary->version) {
     known = std::move(vocabulary);
   }
+}
+
+VocabularyCache::Entries VocabularyCache::NewEntries(
+    const store::Vocabulary& known, const store::Vocabulary& head) {
+  std::set<store::ContentKey> old;
+  bool is_in_use = false;
+  for (const store::ClassEntry& entry : known.classes) {
+    old.insert(entry.prototype_key);
+    is_in_use = is_in_use || entries_.count(entry.prototype_key) > 0;
+  }
+  Entries added;
+  for (const store::ClassEntry& entry : head.classes) {
+    if (is_in_use && old.count(entry.prototype_key) == 0) {
+      added.push_back(&entry);
+    }
+  }
+  return added;
 }
 
 bool VocabularyCache::FindLoaded(const store::ContentKey& key,
@@ -142,42 +173,68 @@ absl::StatusOr<std::vector<LoadedClass>> VocabularyCache::Load(
     return loaded;
   }
   metrics_.PrototypeMiss("device");
-  for (const size_t i : missing) {
-    OVDIFF_ASSIGN_OR_RETURN(loaded[i], LoadOne(*entries[i], control));
+  while (!missing.empty()) {
+    // Claims some, and takes what others have loaded meanwhile.
+    Entries claimed;
+    std::vector<size_t> places;
+    std::vector<size_t> rest;
+    {
+      MutexLock lock(&mutex_);
+      for (const size_t i : missing) {
+        const store::ContentKey& key = entries[i]->prototype_key;
+        if (FindLoaded(key, loaded[i])) {
+          continue;
+        }
+        if (claimed.size() < kSetsPerRead && loading_.insert(key).second) {
+          claimed.push_back(entries[i]);
+          places.push_back(i);
+        } else {
+          rest.push_back(i);
+        }
+      }
+      if (claimed.empty() && !rest.empty()) {
+        OVDIFF_RETURN_IF_ERROR(control.Check());
+        loaded_.WaitUntil(&mutex_, absl::Now() + kPoll);
+      }
+    }
+    std::vector<absl::StatusOr<LoadedClass>> results = LoadClaimed(claimed);
+    for (size_t i = 0; i < results.size(); ++i) {
+      OVDIFF_ASSIGN_OR_RETURN(loaded[places[i]], std::move(results[i]));
+    }
+    OVDIFF_RETURN_IF_ERROR(control.Check());
+    missing = std::move(rest);
   }
   return loaded;
 }
 
-absl::StatusOr<LoadedClass> VocabularyCache::LoadOne(
-    const store::ClassEntry& entry, const CallControl& control) {
-  const store::ContentKey& key = entry.prototype_key;
-  {
-    MutexLock lock(&mutex_);
-    while (true) {
-      LoadedClass found;
-      if (FindLoaded(key, found)) {
-        return found;
-      }
-      OVDIFF_RETURN_IF_ERROR(control.Check());
-      if (loading_.insert(key).second) {
-        break;
-      }
-      loaded_.WaitUntil(&mutex_, absl::Now() + kPoll);
+std::vector<absl::StatusOr<LoadedClass>> VocabularyCache::LoadClaimed(
+    const Entries& entries) {
+  std::vector<absl::StatusOr<LoadedClass>> results;
+  if (entries.empty()) {
+    return results;
+  }
+  std::vector<store::ContentKey> keys;
+  for (const store::ClassEntry* entry : entries) {
+    keys.push_back(entry->prototype_key);
+  }
+  const auto records = store_.GetPrototypeSets(keys);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    results.push_back(LoadRecord(*entries[i], records[i]));
+  }
+  MutexLock lock(&mutex_);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    loading_.erase(keys[i]);
+    if (results[i].ok()) {
+      Insert(keys[i], *results[i]);
     }
   }
-  absl::StatusOr<LoadedClass> loaded = ReadAndLoad(entry);
-  MutexLock lock(&mutex_);
-  loading_.erase(key);
   loaded_.SignalAll();
-  if (loaded.ok()) {
-    Insert(key, *loaded);
-  }
-  return loaded;
+  return results;
 }
 
-absl::StatusOr<LoadedClass> VocabularyCache::ReadAndLoad(
-    const store::ClassEntry& entry) {
-  const auto record = store_.GetPrototypeSet(entry.prototype_key);
+absl::StatusOr<LoadedClass> VocabularyCache::LoadRecord(
+    const store::ClassEntry& entry,
+    const absl::StatusOr<store::PrototypeRecord>& record) {
   if (!record.ok()) {
     return ReadError(entry, record.status());
   }

@@ -44,11 +44,14 @@ class VocabularyCache {
   absl::StatusOr<VocabularyPtr> GetVocabulary(const std::string& name,
                                               int64_t version);
 
-  // To be called with each head that a write to the store returned.
+  // To be called with each head that a write to the store returned. If the
+  // vocabulary is in use, its new classes are loaded before anybody gets the
+  // new head: the switch costs no Segment anything.
   void HeadChanged(store::Vocabulary head);
 
-  // The classes' prototypes in the order of `entries`. One thread loads a key,
-  // the others wait for it. Errors name the class:
+  // The classes' prototypes in the order of `entries`. What is missing is read
+  // some sets at a time; one thread loads a key, the others wait for it. Errors
+  // name the class:
   //   kFailedPrecondition  its record is missing (PROTOTYPE_MISSING) or was
   //   made
   //                        by other encoders (PROTOTYPE_STALE)
@@ -68,9 +71,18 @@ class VocabularyCache {
   // The key's prototypes if they are here; marks them used.
   bool FindLoaded(const store::ContentKey& key, LoadedClass& out)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<LoadedClass> LoadOne(const store::ClassEntry& entry,
-                                      const CallControl& control);
-  absl::StatusOr<LoadedClass> ReadAndLoad(const store::ClassEntry& entry);
+  using Entries = std::vector<const store::ClassEntry*>;
+
+  // Loads `entries`, which this thread has claimed in loading_, and gives the
+  // claims back.
+  std::vector<absl::StatusOr<LoadedClass>> LoadClaimed(const Entries& entries);
+  absl::StatusOr<LoadedClass> LoadRecord(
+      const store::ClassEntry& entry,
+      const absl::StatusOr<store::PrototypeRecord>& record);
+  // What `head` has and `known` has not, if `known` is in use.
+  Entries NewEntries(const store::Vocabulary& known,
+                     const store::Vocabulary& head)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Insert(const store::ContentKey& key, const LoadedClass& loaded)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

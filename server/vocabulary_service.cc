@@ -134,8 +134,18 @@ absl::Status VocabularyServiceImpl::List(const v1::ListClassesRequest& request,
   const auto& classes = vocabulary->classes;
   auto it = std::find_if(classes.begin(), classes.end(),
                          [after](const auto& c) { return c.label > after; });
+  std::vector<store::ContentKey> keys;
   for (; it != classes.end() && response.classes_size() < page_size; ++it) {
     *response.add_classes() = FromEntry(*it);
+    keys.push_back(it->prototype_key);
+  }
+  OVDIFF_ASSIGN_OR_RETURN(const std::vector<store::SetState> states,
+                          store_.PrototypeSetStates(keys));
+  for (size_t i = 0; i < states.size(); ++i) {
+    response.mutable_classes(static_cast<int>(i))
+        ->set_state(states[i] == store::SetState::kPresent
+                        ? v1::CLASS_STATE_READY
+                        : v1::CLASS_STATE_STALE);
   }
   if (it != classes.end()) {
     const int last = response.classes(response.classes_size() - 1).label();

@@ -31,6 +31,8 @@ enum class RecordType : uint8_t {
   kVocabularyVersion = 6,
   kLabel = 7,
   kJob = 8,
+  kMark = 9,  // The file ACKED, not in a table.
+  kMarkNote = 10,
 };
 
 struct OpenedEnvelope {

@@ -53,8 +53,27 @@ class InMemoryTables final : public RecordTables {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<int64_t> DiskBytes() const override { return 0; }
+  std::vector<absl::StatusOr<std::string>> MultiGet(
+      Table table, absl::Span<const std::string> keys) const override {
+    std::vector<absl::StatusOr<std::string>> values;
+    for (const std::string& key : keys) {
+      values.push_back(Get(table, key));
+    }
+    return values;
+  }
+
   absl::Status Health() const override { return absl::OkStatus(); }
+  absl::Status AddDiskStats(StoreStats&) const override {
+    return absl::OkStatus();
+  }
+  absl::Status CheckFiles() const override { return absl::OkStatus(); }
+  absl::StatusOr<BackupInfo> Backup(const BackupOptions&,
+                                    const CallControl&) override {
+    return absl::FailedPreconditionError(
+        "a store in memory has no backup; run the server with a folder as its "
+        "store");
+  }
+  absl::Status Compact(const CallControl&) override { return absl::OkStatus(); }
 
  private:
   using Rows = std::map<std::string, std::string, std::less<>>;

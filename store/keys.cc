@@ -1,5 +1,7 @@
 #include "store/keys.h"
 
+#include <cstring>
+
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,29 @@ std::string VocabularyPrefix(char kind, const VocabularyId& id) {
 
 std::string EntryKey(char kind, const ContentKey& key) {
   return absl::StrCat(std::string(1, kind), AsBytes(key));
+}
+
+absl::Status NotTheKeyOf(absl::string_view what, absl::string_view key) {
+  return absl::DataLossError(
+      absl::StrCat("not the key of ", what, ": '", absl::CHexEscape(key), "'"));
+}
+
+// Parses what VocabularyPrefix() wrote; `rest` is what follows.
+bool TakeVocabulary(char kind, absl::string_view key, VocabularyId& id,
+                    absl::string_view& rest) {
+  const size_t project_end = key.find('\0');
+  if (key.empty() || key[0] != kind || project_end == key.npos) {
+    return false;
+  }
+  const size_t name_end = key.find('\0', project_end + 1);
+  if (name_end == key.npos) {
+    return false;
+  }
+  id.project = std::string(key.substr(1, project_end - 1));
+  id.name =
+      std::string(key.substr(project_end + 1, name_end - project_end - 1));
+  rest = key.substr(name_end + 1);
+  return true;
 }
 
 }  // namespace
@@ -99,11 +124,54 @@ std::string HeadPrefix(absl::string_view project) {
   return key;
 }
 
+std::string VersionPrefix() { return std::string(1, kVersion); }
+std::string LabelPrefix() { return std::string(1, kLabel); }
+
+std::string VersionPrefix(const VocabularyId& id) {
+  return VocabularyPrefix(kVersion, id);
+}
+
+std::string LabelPrefix(const VocabularyId& id) {
+  return VocabularyPrefix(kLabel, id);
+}
+
+absl::StatusOr<VersionName> ParseVersionKey(absl::string_view key) {
+  VersionName name;
+  absl::string_view rest;
+  if (!TakeVocabulary(kVersion, key, name.id, rest) || rest.size() != 8) {
+    return NotTheKeyOf("a version", key);
+  }
+  uint64_t version = 0;
+  for (const char byte : rest) {
+    version = version << 8 | static_cast<uint8_t>(byte);
+  }
+  name.version = static_cast<int64_t>(version);
+  return name;
+}
+
+absl::StatusOr<LabelName> ParseLabelKey(absl::string_view key) {
+  LabelName name;
+  absl::string_view rest;
+  if (!TakeVocabulary(kLabel, key, name.id, rest) || rest.empty()) {
+    return NotTheKeyOf("a label", key);
+  }
+  name.class_name = std::string(rest);
+  return name;
+}
+
+absl::StatusOr<ContentKey> ParseEntryKey(absl::string_view key) {
+  ContentKey content{};
+  if (key.size() != 1 + content.size()) {
+    return NotTheKeyOf("a set", key);
+  }
+  std::memcpy(content.data(), key.data() + 1, content.size());
+  return content;
+}
+
 absl::StatusOr<VocabularyId> ParseHeadKey(absl::string_view key) {
   const size_t separator = key.find('\0');
   if (key.empty() || key[0] != kHead || separator == absl::string_view::npos) {
-    return absl::DataLossError(absl::StrCat("not the key of a vocabulary: '",
-                                            absl::CHexEscape(key), "'"));
+    return NotTheKeyOf("a vocabulary", key);
   }
   return VocabularyId{.project = std::string(key.substr(1, separator - 1)),
                       .name = std::string(key.substr(separator + 1))};

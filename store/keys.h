@@ -29,11 +29,29 @@ std::string SupportEntryPrefix();
 std::string HeadPrefix();  // Of all projects.
 std::string HeadPrefix(absl::string_view project);
 
-// The vocabulary that a HeadKey names; kDataLoss if it is not one.
+std::string VersionPrefix();  // Of all vocabularies.
+std::string VersionPrefix(const VocabularyId& id);
+std::string LabelPrefix();
+std::string LabelPrefix(const VocabularyId& id);
+
+// What a key names; kDataLoss if it is not of its kind.
 absl::StatusOr<VocabularyId> ParseHeadKey(absl::string_view key);
+struct VersionName {
+  VocabularyId id;
+  int64_t version = 0;
+};
+absl::StatusOr<VersionName> ParseVersionKey(absl::string_view key);
+struct LabelName {
+  VocabularyId id;
+  std::string class_name;
+};
+absl::StatusOr<LabelName> ParseLabelKey(absl::string_view key);
+// Of PrototypeEntryKey() and SupportEntryKey().
+absl::StatusOr<ContentKey> ParseEntryKey(absl::string_view key);
 
 // Table "sys".
 inline constexpr absl::string_view kStoreFormatKey = "format";
+inline constexpr absl::string_view kMarkNoteKey = "acked";
 
 }  // namespace ovdiff::store
 

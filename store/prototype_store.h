@@ -107,8 +107,26 @@ struct StoreStats {
   int64_t num_prototype_sets = 0;
   int64_t num_support_sets = 0;
   int64_t num_vocabularies = 0;
-  int64_t disk_bytes = 0;  // Live data on disk; 0 in memory.
+  int64_t num_classes = 0;  // Of the newest versions of all vocabularies.
+  int64_t num_jobs = 0;
+  int64_t prototype_bytes = 0;  // Of their records; likewise the next.
+  int64_t support_bytes = 0;
+  int64_t num_damaged = 0;  // Sets found damaged and not put again since.
+  // On disk; all 0 in memory.
+  int64_t disk_bytes = 0;  // All files of data.
+  int64_t log_bytes = 0;   // Of these, the write-ahead log.
+  int64_t dead_bytes = 0;  // Deleted or replaced; Compact() frees them.
+  int64_t free_bytes = 0;  // Of the volume.
+  int64_t num_background_errors = 0;  // Since it was opened.
 };
+
+enum class SetState {
+  kAbsent,
+  kPresent,
+  kDamaged,  // A read has found it so; until it is put again.
+};
+
+class StoreAdmin;
 
 // Thread-safe. A read sees a whole record or none. A write that returned OK
 // survives kill -9 and power loss (synced). Every record is checked against its
@@ -125,9 +143,16 @@ class PrototypeStore {
       const ContentKey& key) const = 0;
   virtual absl::StatusOr<SupportRecord> GetSupportSet(
       const ContentKey& key) const = 0;
-  // Whether a record exists, unread.
+  // In the order of `keys`, each on its own: one read for all of them. Memory:
+  // all of the records at once.
+  virtual std::vector<absl::StatusOr<PrototypeRecord>> GetPrototypeSets(
+      absl::Span<const ContentKey> keys) const = 0;
+  // Whether an unharmed record is there: reads and checks it.
   virtual absl::StatusOr<bool> HasPrototypeSet(const ContentKey& key) const = 0;
   virtual absl::StatusOr<bool> HasSupportSet(const ContentKey& key) const = 0;
+  // What is known without reading the sets, in the order of `keys`.
+  virtual absl::StatusOr<std::vector<SetState>> PrototypeSetStates(
+      absl::Span<const ContentKey> keys) const = 0;
 
   // Put if absent: OK and no change when the key exists; but a damaged record
   // is replaced, which is how a rebuilt one comes back. kInvalidArgument for a
@@ -177,11 +202,31 @@ class PrototypeStore {
   virtual absl::StatusOr<StoreStats> Stats() const = 0;
   // OK while writes can succeed; else why not. Cheap; for readiness probes.
   virtual absl::Status Health() const = 0;
+
+  // Looking after it: store/store_admin.h. Lives as long as the store.
+  virtual StoreAdmin& admin() = 0;
+};
+
+enum class StoreMode {
+  kReadWrite,
+  // Writes are refused with kFailedPrecondition. A store that has lost
+  // acknowledged writes can still be read; Health() says so.
+  kReadOnly,
+  // Read-write, accepting what is lost: the log's readable part is taken,
+  // damaged sets and jobs are dropped, heads go back to their newest readable
+  // version. What that cost is in the report. Copy the folder first.
+  kRecover,
+};
+
+// What opening with StoreMode::kRecover did: a line for each loss and repair.
+struct RecoveryReport {
+  std::vector<std::string> actions;
 };
 
 struct StoreOptions {
   std::string path;  // Folder of the database.
-  bool create_if_missing = true;
+  StoreMode mode = StoreMode::kReadWrite;
+  bool create_if_missing = true;  // Never with kReadOnly.
   int64_t block_cache_bytes = int64_t{64} << 20;
   // A write is refused with kResourceExhausted when the volume has less room
   // than this plus the write and what is not flushed yet: RocksDB aborts the
@@ -196,10 +241,12 @@ struct StoreOptions {
 //   kNotFound            no database and !create_if_missing
 //   kFailedPrecondition  another process has it open, or its format is newer
 //                        (both versions in the message)
-//   kDataLoss            damaged
+//   kDataLoss            damaged, or acknowledged writes are missing: nothing
+//                        was changed, and the message says what can be done
 //   kResourceExhausted   not enough room to recover; says how much is needed
+// `report`, if not null, is filled with StoreMode::kRecover.
 absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenRocksDbStore(
-    const StoreOptions& options);
+    const StoreOptions& options, RecoveryReport* report = nullptr);
 
 // Same contract without a disk; for tests and `--store=memory`.
 std::unique_ptr<PrototypeStore> NewInMemoryStore();

@@ -82,6 +82,24 @@ absl::StatusOr<StoreFormat> DecodeStoreFormat(absl::string_view bytes) {
   return format;
 }
 
+std::string EncodeMarkNote(const MarkNote& note) {
+  ByteWriter writer;
+  writer.I64(absl::ToUnixNanos(note.create_time));
+  return SealEnvelope(RecordType::kMarkNote, PayloadType::kNone, writer.Take());
+}
+
+absl::StatusOr<MarkNote> DecodeMarkNote(absl::string_view bytes) {
+  OVDIFF_ASSIGN_OR_RETURN(const OpenedEnvelope envelope,
+                          OpenEnvelope(RecordType::kMarkNote, bytes));
+  ByteReader reader(envelope.payload);
+  MarkNote note;
+  note.create_time = absl::FromUnixNanos(reader.I64());
+  if (!reader.AtEnd()) {
+    return Malformed("mark note");
+  }
+  return note;
+}
+
 std::string EncodeContentEntry(const ContentEntry& entry) {
   ByteWriter writer;
   writer.Digest(entry.key);

@@ -29,6 +29,11 @@ struct StoreFormat {
   absl::Time create_time;
 };
 
+// Table "sys": that the database keeps a file ACKED.
+struct MarkNote {
+  absl::Time create_time;
+};
+
 // What table "meta" knows of a prototype or support set without reading it.
 struct ContentEntry {
   ContentKey key{};
@@ -71,6 +76,9 @@ absl::StatusOr<SupportRecord> DecodeSupportRecord(const ContentKey& key,
 
 std::string EncodeStoreFormat(const StoreFormat& format);
 absl::StatusOr<StoreFormat> DecodeStoreFormat(absl::string_view bytes);
+
+std::string EncodeMarkNote(const MarkNote& note);
+absl::StatusOr<MarkNote> DecodeMarkNote(absl::string_view bytes);
 
 std::string EncodeContentEntry(const ContentEntry& entry);
 absl::StatusOr<ContentEntry> DecodeContentEntry(const ContentKey& key,

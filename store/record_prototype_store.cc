@@ -1,6 +1,7 @@
 // Sets, jobs and figures; vocabularies are in record_vocabularies.cc.
 #include "store/record_prototype_store.h"
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
@@ -39,14 +40,15 @@ bool AllFitFloat16(const PrototypeSet& set) {
   return true;
 }
 
-// Whether a record found with `status` is to be written: there is none, or it
-// is damaged and this is the rebuilt one. Other failures come back.
-absl::StatusOr<bool> IsToBeWritten(const absl::Status& status) {
+// Whether an unharmed record was found, by the `status` of reading it. One that
+// is damaged is as good as none: the next put replaces it. Other failures come
+// back.
+absl::StatusOr<bool> IsThere(const absl::Status& status) {
   if (absl::IsNotFound(status) || absl::IsDataLoss(status)) {
-    return true;
+    return false;
   }
   OVDIFF_RETURN_IF_ERROR(status);
-  return false;
+  return true;
 }
 
 }  // namespace
@@ -55,33 +57,63 @@ RecordPrototypeStore::RecordPrototypeStore(std::unique_ptr<RecordTables> tables,
                                            PayloadType payload_type)
     : tables_(std::move(tables)), payload_type_(payload_type) {}
 
+absl::Status RecordPrototypeStore::NoteState(const ContentKey& key,
+                                             const absl::Status& status) const {
+  if (status.ok() || absl::IsDataLoss(status)) {
+    MutexLock lock(&damaged_mutex_);
+    if (status.ok()) {
+      damaged_.erase(key);
+    } else {
+      damaged_.insert(key);
+    }
+  }
+  return status;
+}
+
 absl::StatusOr<PrototypeRecord> RecordPrototypeStore::GetPrototypeSet(
     const ContentKey& key) const {
-  const auto bytes = tables_->Get(Table::kPrototypes, ContentTableKey(key));
-  if (!bytes.ok()) {
-    return WithContext(PrototypeContext(key), bytes.status());
+  return std::move(GetPrototypeSets({&key, 1})[0]);
+}
+
+std::vector<absl::StatusOr<PrototypeRecord>>
+RecordPrototypeStore::GetPrototypeSets(
+    absl::Span<const ContentKey> keys) const {
+  // The same key twice would confuse RocksDB's MultiGet.
+  absl::flat_hash_map<ContentKey, size_t> places;
+  std::vector<std::string> table_keys;
+  for (const ContentKey& key : keys) {
+    if (places.emplace(key, table_keys.size()).second) {
+      table_keys.push_back(ContentTableKey(key));
+    }
   }
-  auto record = DecodePrototypeRecord(key, *bytes);
-  if (!record.ok()) {
-    return WithContext(PrototypeContext(key), record.status());
+  const std::vector<absl::StatusOr<std::string>> values =
+      tables_->MultiGet(Table::kPrototypes, table_keys);
+  std::vector<absl::StatusOr<PrototypeRecord>> records;
+  records.reserve(keys.size());
+  for (const ContentKey& key : keys) {
+    const absl::StatusOr<std::string>& bytes = values[places.at(key)];
+    absl::StatusOr<PrototypeRecord> record =
+        bytes.ok() ? DecodePrototypeRecord(key, *bytes) : bytes.status();
+    if (!NoteState(key, record.status()).ok()) {
+      record = WithContext(PrototypeContext(key), record.status());
+    }
+    records.push_back(std::move(record));
   }
-  return record;
+  return records;
 }
 
 absl::StatusOr<SupportRecord> RecordPrototypeStore::GetSupportSet(
     const ContentKey& key) const {
   const auto bytes = tables_->Get(Table::kSupport, ContentTableKey(key));
-  if (!bytes.ok()) {
-    return WithContext(SupportContext(key), bytes.status());
-  }
-  auto record = DecodeSupportRecord(key, *bytes);
-  if (!record.ok()) {
+  absl::StatusOr<SupportRecord> record =
+      bytes.ok() ? DecodeSupportRecord(key, *bytes) : bytes.status();
+  if (!NoteState(key, record.status()).ok()) {
     return WithContext(SupportContext(key), record.status());
   }
   return record;
 }
 
-absl::StatusOr<bool> RecordPrototypeStore::Has(
+absl::StatusOr<bool> RecordPrototypeStore::HasEntry(
     const std::string& entry_key) const {
   const absl::Status status = tables_->Get(Table::kMeta, entry_key).status();
   if (absl::IsNotFound(status)) {
@@ -93,20 +125,42 @@ absl::StatusOr<bool> RecordPrototypeStore::Has(
 
 absl::StatusOr<bool> RecordPrototypeStore::HasPrototypeSet(
     const ContentKey& key) const {
-  return Has(PrototypeEntryKey(key));
+  return IsThere(GetPrototypeSet(key).status());
 }
 
 absl::StatusOr<bool> RecordPrototypeStore::HasSupportSet(
     const ContentKey& key) const {
-  return Has(SupportEntryKey(key));
+  return IsThere(GetSupportSet(key).status());
+}
+
+absl::StatusOr<std::vector<SetState>> RecordPrototypeStore::PrototypeSetStates(
+    absl::Span<const ContentKey> keys) const {
+  std::vector<SetState> states;
+  for (const ContentKey& key : keys) {
+    const auto has_entry = HasEntry(PrototypeEntryKey(key));
+    if (!has_entry.ok() && !absl::IsDataLoss(has_entry.status())) {
+      return has_entry.status();
+    }
+    MutexLock lock(&damaged_mutex_);
+    states.push_back(!has_entry.ok() || damaged_.contains(key)
+                         ? SetState::kDamaged
+                     : *has_entry ? SetState::kPresent
+                                  : SetState::kAbsent);
+  }
+  return states;
+}
+
+void RecordPrototypeStore::Protect(const ContentKey& key) {
+  if (protected_.has_value()) {
+    protected_->insert(key);
+  }
 }
 
 absl::Status RecordPrototypeStore::AddPrototypeSet(
     const ContentKey& key, const PrototypeRecord& record,
     RecordBatch& batch) const {
-  OVDIFF_ASSIGN_OR_RETURN(const bool is_to_be_written,
-                          IsToBeWritten(GetPrototypeSet(key).status()));
-  if (!is_to_be_written) {
+  OVDIFF_ASSIGN_OR_RETURN(const bool is_there, HasPrototypeSet(key));
+  if (is_there) {
     return absl::OkStatus();
   }
   // A value beyond binary16 must not become infinite: such a set stays exact.
@@ -128,18 +182,22 @@ absl::Status RecordPrototypeStore::PutPrototypeSet(
     const ContentKey& key, const PrototypeRecord& record) {
   OVDIFF_RETURN_IF_ERROR(ValidatePrototypeRecord(record));
   MutexLock lock(&write_mutex_);
+  Protect(key);
   RecordBatch batch;
   OVDIFF_RETURN_IF_ERROR(AddPrototypeSet(key, record, batch));
-  return batch.empty() ? absl::OkStatus() : tables_->Write(batch);
+  if (!batch.empty()) {
+    OVDIFF_RETURN_IF_ERROR(tables_->Write(batch));
+  }
+  return NoteState(key, absl::OkStatus());
 }
 
 absl::Status RecordPrototypeStore::PutSupportSet(const ContentKey& key,
                                                  const SupportRecord& record) {
   OVDIFF_RETURN_IF_ERROR(ValidateSupportRecord(record));
   MutexLock lock(&write_mutex_);
-  OVDIFF_ASSIGN_OR_RETURN(const bool is_to_be_written,
-                          IsToBeWritten(GetSupportSet(key).status()));
-  if (!is_to_be_written) {
+  Protect(key);
+  OVDIFF_ASSIGN_OR_RETURN(const bool is_there, HasSupportSet(key));
+  if (is_there) {
     return absl::OkStatus();
   }
   // Attributions are means of softmax outputs, often below what binary16 keeps
@@ -152,7 +210,8 @@ absl::Status RecordPrototypeStore::PutSupportSet(const ContentKey& key,
                                 .record_bytes = bytes.size(),
                                 .create_time = record.create_time}));
   batch.Put(Table::kSupport, ContentTableKey(key), std::move(bytes));
-  return tables_->Write(batch);
+  OVDIFF_RETURN_IF_ERROR(tables_->Write(batch));
+  return NoteState(key, absl::OkStatus());
 }
 
 absl::Status RecordPrototypeStore::PutJob(const std::string& job_id,
@@ -198,18 +257,44 @@ RecordPrototypeStore::ListJobs(int64_t* damaged) const {
 
 absl::StatusOr<StoreStats> RecordPrototypeStore::Stats() const {
   StoreStats stats;
-  const auto count = [this](const std::string& prefix, int64_t& number) {
-    return tables_->Scan(Table::kMeta, prefix, "",
-                         [&](absl::string_view, absl::string_view) {
-                           ++number;
-                           return true;
-                         });
+  const auto add_sets = [this](const std::string& prefix, int64_t& number,
+                               int64_t& bytes) {
+    return tables_->Scan(
+        Table::kMeta, prefix, "",
+        [&](absl::string_view key, absl::string_view value) {
+          ++number;
+          // A damaged entry has a set, of a size that is not known.
+          const auto content = ParseEntryKey(key);
+          const auto entry = content.ok() ? DecodeContentEntry(*content, value)
+                                          : content.status();
+          bytes += entry.ok() ? static_cast<int64_t>(entry->record_bytes) : 0;
+          return true;
+        });
   };
-  OVDIFF_RETURN_IF_ERROR(
-      count(PrototypeEntryPrefix(), stats.num_prototype_sets));
-  OVDIFF_RETURN_IF_ERROR(count(SupportEntryPrefix(), stats.num_support_sets));
-  OVDIFF_RETURN_IF_ERROR(count(HeadPrefix(), stats.num_vocabularies));
-  OVDIFF_ASSIGN_OR_RETURN(stats.disk_bytes, tables_->DiskBytes());
+  OVDIFF_RETURN_IF_ERROR(add_sets(
+      PrototypeEntryPrefix(), stats.num_prototype_sets, stats.prototype_bytes));
+  OVDIFF_RETURN_IF_ERROR(add_sets(SupportEntryPrefix(), stats.num_support_sets,
+                                  stats.support_bytes));
+  OVDIFF_RETURN_IF_ERROR(tables_->Scan(
+      Table::kMeta, HeadPrefix(), "",
+      [&stats](absl::string_view key, absl::string_view value) {
+        ++stats.num_vocabularies;
+        const auto id = ParseHeadKey(key);
+        const auto head =
+            id.ok() ? DecodeVocabularyHead(*id, value) : id.status();
+        stats.num_classes += head.ok() ? head->num_classes : 0;
+        return true;
+      }));
+  OVDIFF_RETURN_IF_ERROR(tables_->Scan(
+      Table::kJobs, "", "", [&stats](absl::string_view, absl::string_view) {
+        ++stats.num_jobs;
+        return true;
+      }));
+  {
+    MutexLock lock(&damaged_mutex_);
+    stats.num_damaged = static_cast<int64_t>(damaged_.size());
+  }
+  OVDIFF_RETURN_IF_ERROR(tables_->AddDiskStats(stats));
   return stats;
 }
 

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -17,12 +19,13 @@
 #include "store/prototype_store.h"
 #include "store/record_codec.h"
 #include "store/record_tables.h"
+#include "store/store_admin.h"
 
 namespace ovdiff::store {
 
 // Thread-safe: reads take no lock, as records are immutable or replaced whole;
 // whatever reads in order to write holds `write_mutex_`.
-class RecordPrototypeStore final : public PrototypeStore {
+class RecordPrototypeStore final : public PrototypeStore, public StoreAdmin {
  public:
   // `payload_type`: kFloat32 or kFloat16, of the prototype sets it writes.
   RecordPrototypeStore(std::unique_ptr<RecordTables> tables,
@@ -32,8 +35,12 @@ class RecordPrototypeStore final : public PrototypeStore {
       const ContentKey& key) const override;
   absl::StatusOr<SupportRecord> GetSupportSet(
       const ContentKey& key) const override;
+  std::vector<absl::StatusOr<PrototypeRecord>> GetPrototypeSets(
+      absl::Span<const ContentKey> keys) const override;
   absl::StatusOr<bool> HasPrototypeSet(const ContentKey& key) const override;
   absl::StatusOr<bool> HasSupportSet(const ContentKey& key) const override;
+  absl::StatusOr<std::vector<SetState>> PrototypeSetStates(
+      absl::Span<const ContentKey> keys) const override;
   absl::Status PutSupportSet(const ContentKey& key,
                              const SupportRecord& record) override;
   absl::Status PutPrototypeSet(const ContentKey& key,
@@ -54,8 +61,25 @@ class RecordPrototypeStore final : public PrototypeStore {
       int64_t* damaged) const override;
   absl::StatusOr<StoreStats> Stats() const override;
   absl::Status Health() const override;
+  StoreAdmin& admin() override { return *this; }
+
+  // store/record_verify.cc and store/record_garbage.cc.
+  absl::StatusOr<VerifyReport> Verify(
+      const VerifyOptions& options, const CallControl& control,
+      const AdminProgressCallback& on_progress) override;
+  absl::StatusOr<GarbageReport> CollectGarbage(
+      const GarbageOptions& options, const CallControl& control) override;
+  absl::StatusOr<BackupInfo> Backup(const BackupOptions& options,
+                                    const CallControl& control) override {
+    return tables_->Backup(options, control);
+  }
+  absl::Status Compact(const CallControl& control) override {
+    return tables_->Compact(control);
+  }
 
  private:
+  class Verifier;
+  class GarbageCollector;
   // The head of a vocabulary with the whole version its record rests on.
   // version 0: there is no vocabulary yet.
   struct Head {
@@ -72,7 +96,15 @@ class RecordPrototypeStore final : public PrototypeStore {
                                          int64_t version,
                                          VersionRecord* base) const;
   absl::StatusOr<Head> ReadHead(const VocabularyId& id) const;
-  absl::StatusOr<bool> Has(const std::string& entry_key) const;
+  absl::StatusOr<bool> HasEntry(const std::string& entry_key) const;
+  // Notes whether the set is damaged, as a read that ended with `status` found
+  // it, and gives `status` back.
+  absl::Status NoteState(const ContentKey& key,
+                         const absl::Status& status) const;
+  // Says that a publish or put needs `key`, to a collection of garbage that may
+  // be on its way.
+  void Protect(const ContentKey& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
   // Adds the set to `batch` unless an unharmed one is there.
   absl::Status AddPrototypeSet(const ContentKey& key,
@@ -95,6 +127,14 @@ class RecordPrototypeStore final : public PrototypeStore {
   const std::unique_ptr<RecordTables> tables_;
   const PayloadType payload_type_;
   Mutex write_mutex_;
+  Mutex garbage_mutex_;  // One collection at a time; before write_mutex_.
+  // While garbage is collected: keys that became needed since it began.
+  std::optional<absl::flat_hash_set<ContentKey>> protected_
+      ABSL_GUARDED_BY(write_mutex_);
+  mutable Mutex damaged_mutex_;
+  // Content keys of sets, of both kinds, that were found damaged.
+  mutable absl::flat_hash_set<ContentKey> damaged_
+      ABSL_GUARDED_BY(damaged_mutex_);
 };
 
 }  // namespace ovdiff::store

@@ -16,6 +16,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/base/call_control.h"
+#include "store/prototype_store.h"
+#include "store/store_admin.h"
 
 namespace ovdiff::store {
 
@@ -69,9 +73,20 @@ class RecordTables {
       const = 0;
   // Atomic. OK: survives kill -9 and power loss (where there is a disk).
   virtual absl::Status Write(const RecordBatch& batch) = 0;
-  virtual absl::StatusOr<int64_t> DiskBytes() const = 0;
+  // In the order of `keys`, which are distinct; each as Get().
+  virtual std::vector<absl::StatusOr<std::string>> MultiGet(
+      Table table, absl::Span<const std::string> keys) const = 0;
   // OK while writes can succeed.
   virtual absl::Status Health() const = 0;
+
+  // Fills what `stats` says of the disk.
+  virtual absl::Status AddDiskStats(StoreStats& stats) const = 0;
+  // The checksums that the database keeps of its files.
+  virtual absl::Status CheckFiles() const = 0;
+  // As StoreAdmin's.
+  virtual absl::StatusOr<BackupInfo> Backup(const BackupOptions& options,
+                                            const CallControl& control) = 0;
+  virtual absl::Status Compact(const CallControl& control) = 0;
 };
 
 }  // namespace ovdiff::store

@@ -180,12 +180,16 @@ absl::Status RecordPrototypeStore::AddSets(absl::Span<const NewClass> classes,
     if (brought.contains(new_class.prototype_key)) {
       continue;
     }
-    OVDIFF_ASSIGN_OR_RETURN(const bool has_set,
-                            HasPrototypeSet(new_class.prototype_key));
-    if (!has_set) {
+    // Known without a read: whoever publishes without a set has asked
+    // HasPrototypeSet(), and a long read would hold up other writers.
+    OVDIFF_ASSIGN_OR_RETURN(const std::vector<SetState> states,
+                            PrototypeSetStates({&new_class.prototype_key, 1}));
+    if (states[0] != SetState::kPresent) {
       return absl::NotFoundError(absl::StrCat(
           "class '", new_class.name, "': prototype set ",
-          ToHex(new_class.prototype_key), " is not in the store; bring it"));
+          ToHex(new_class.prototype_key),
+          states[0] == SetState::kDamaged ? " is damaged" : " is not",
+          " in the store; bring it"));
     }
   }
   return absl::OkStatus();
@@ -259,6 +263,10 @@ absl::StatusOr<Vocabulary> RecordPrototypeStore::Publish(
                      " does not exist and no class is given; a "
                      "vocabulary begins with one class or more"));
   }
+  for (const NewClass& new_class : classes) {
+    Protect(new_class.prototype_key);
+    Protect(new_class.support_key);
+  }
   RecordBatch batch;
   OVDIFF_RETURN_IF_ERROR(AddSets(classes, batch));
   const absl::Time now = absl::Now();
@@ -268,14 +276,20 @@ absl::StatusOr<Vocabulary> RecordPrototypeStore::Publish(
                             MakeEntry(new_class, now, head, batch));
     entries.push_back(std::move(entry));
   }
-  if (!PutClasses(entries, head.vocabulary.classes)) {
+  if (PutClasses(entries, head.vocabulary.classes)) {
+    OVDIFF_ASSIGN_OR_RETURN(head.vocabulary,
+                            WriteNextVersion(now, head, std::move(batch)));
+  } else if (!batch.empty()) {
     // The sets may still be new: rebuilt ones in place of damaged ones.
-    if (!batch.empty()) {
-      OVDIFF_RETURN_IF_ERROR(tables_->Write(batch));
-    }
-    return std::move(head.vocabulary);
+    OVDIFF_RETURN_IF_ERROR(tables_->Write(batch));
   }
-  return WriteNextVersion(now, std::move(head), std::move(batch));
+  for (const NewClass& new_class : classes) {
+    if (new_class.set.has_value()) {
+      OVDIFF_RETURN_IF_ERROR(
+          NoteState(new_class.prototype_key, absl::OkStatus()));
+    }
+  }
+  return std::move(head.vocabulary);
 }
 
 absl::StatusOr<Vocabulary> RecordPrototypeStore::RemoveClasses(

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
 #include "rocksdb/write_batch.h"
@@ -9,6 +10,7 @@
 #include "store/prototype_store.h"
 #include "store/record_codec.h"
 #include "store/record_prototype_store.h"
+#include "store/repair.h"
 #include "store/rocksdb_tables.h"
 #include "store/status_context.h"
 
@@ -42,22 +44,45 @@ class InFlight {
   const int64_t total_now_;
 };
 
-// A new database gets the current format; another is read and judged.
-absl::Status CheckFormat(RocksDbTables& tables) {
-  const auto bytes = tables.Get(Table::kSys, kStoreFormatKey);
-  if (absl::IsNotFound(bytes.status())) {
-    RecordBatch batch;
+// A new database gets the current format, an old one its note of the mark:
+// from then on it is not whole without the mark.
+absl::Status WriteSystemRecords(RocksDbTables& tables) {
+  RecordBatch batch;
+  const auto format = tables.Get(Table::kSys, kStoreFormatKey);
+  if (absl::IsNotFound(format.status())) {
     batch.Put(Table::kSys, std::string(kStoreFormatKey),
               EncodeStoreFormat({.create_time = absl::Now()}));
-    return tables.Write(batch);
   }
-  OVDIFF_RETURN_IF_ERROR(bytes.status());
-  OVDIFF_ASSIGN_OR_RETURN(const StoreFormat format, DecodeStoreFormat(*bytes));
-  if (format.min_reader_version > kFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the database is of format ", format.format_version,
-        " and needs a program that reads format ", format.min_reader_version,
-        "; this one reads up to format ", kFormatVersion, ": use a newer one"));
+  const auto note = tables.Get(Table::kSys, kMarkNoteKey);
+  if (absl::IsNotFound(note.status())) {
+    batch.Put(Table::kSys, std::string(kMarkNoteKey),
+              EncodeMarkNote({.create_time = absl::Now()}));
+  }
+  return batch.empty() ? absl::OkStatus() : tables.Write(batch);
+}
+
+absl::Status OpenWith(RocksDbTables& tables, const StoreOptions& options) {
+  if (options.mode == StoreMode::kReadOnly) {
+    return absl::OkStatus();
+  }
+  OVDIFF_RETURN_IF_ERROR(tables.AcceptState());
+  return WriteSystemRecords(tables);
+}
+
+// What is damaged goes, and is told.
+absl::Status DropDamagedSets(RecordPrototypeStore& store,
+                             RecoveryReport& report) {
+  OVDIFF_ASSIGN_OR_RETURN(
+      const VerifyReport verified,
+      store.Verify({.check_files = false, .drop_damaged_sets = true}, {}, {}));
+  for (const RecordProblem& problem : verified.problems) {
+    report.actions.push_back(
+        absl::StrCat(problem.is_dropped ? "dropped " : "left ", problem.key,
+                     ": ", problem.status.message(),
+                     problem.users.empty()
+                         ? ""
+                         : absl::StrCat("; needed by ",
+                                        absl::StrJoin(problem.users, ", "))));
   }
   return absl::OkStatus();
 }
@@ -75,6 +100,10 @@ absl::Status ToStatus(const rocksdb::Status& status) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the disk is full: ", text));
   }
+  if (status.IsIOError() &&
+      status.subcode() == rocksdb::Status::kPathNotFound) {
+    return absl::DataLossError(absl::StrCat("a file is gone: ", text));
+  }
   switch (status.code()) {
     case rocksdb::Status::kNotFound:
       return absl::NotFoundError("not in the store");
@@ -89,13 +118,14 @@ absl::Status ToStatus(const rocksdb::Status& status) {
   }
 }
 
-void BackgroundErrors::OnBackgroundError(
+void DatabaseWatcher::OnBackgroundError(
     rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status* error) {
+  ++num_errors_;
   MutexLock lock(&mutex_);
   status_ = WithContext("the database stopped writing", ToStatus(*error));
 }
 
-void BackgroundErrors::OnErrorRecoveryEnd(
+void DatabaseWatcher::OnErrorRecoveryEnd(
     const rocksdb::BackgroundErrorRecoveryInfo& info) {
   MutexLock lock(&mutex_);
   status_ = info.new_bg_error.ok()
@@ -104,15 +134,44 @@ void BackgroundErrors::OnErrorRecoveryEnd(
                               ToStatus(info.new_bg_error));
 }
 
-absl::Status BackgroundErrors::status() const {
+void DatabaseWatcher::OnFlushCompleted(rocksdb::DB* /*db*/,
+                                       const rocksdb::FlushJobInfo& /*info*/) {
+  NoteManifest();
+}
+
+void DatabaseWatcher::OnCompactionCompleted(
+    rocksdb::DB* /*db*/, const rocksdb::CompactionJobInfo& /*info*/) {
+  NoteManifest();
+}
+
+void DatabaseWatcher::NoteManifest() {
+  if (mark_ != nullptr) {
+    // The older note still holds; and where the disk fails, the next write
+    // finds out.
+    mark_->NoteManifest().IgnoreError();
+  }
+}
+
+absl::Status DatabaseWatcher::status() const {
   MutexLock lock(&mutex_);
   return status_;
 }
 
 RocksDbTables::RocksDbTables(const StoreOptions& options, OpenDatabase database)
     : path_(options.path),
+      mode_(options.mode),
       min_free_bytes_(options.min_free_bytes),
       database_(std::move(database)) {}
+
+RocksDbTables::~RocksDbTables() {
+  for (auto& table : database_.tables) {
+    table.reset();
+  }
+  database_.db.reset();
+  if (database_.mark != nullptr) {
+    database_.mark->NoteManifest().IgnoreError();  // The older note holds, too.
+  }
+}
 
 rocksdb::ColumnFamilyHandle* RocksDbTables::handle(Table table) const {
   return database_.tables[static_cast<size_t>(table)].get();
@@ -125,6 +184,29 @@ absl::StatusOr<std::string> RocksDbTables::Get(Table table,
       rocksdb::ReadOptions(), handle(table), ToSlice(key), &value);
   OVDIFF_RETURN_IF_ERROR(ToStatus(status));
   return value;
+}
+
+std::vector<absl::StatusOr<std::string>> RocksDbTables::MultiGet(
+    Table table, absl::Span<const std::string> keys) const {
+  std::vector<rocksdb::Slice> slices;
+  for (const std::string& key : keys) {
+    slices.push_back(ToSlice(key));
+  }
+  std::vector<rocksdb::PinnableSlice> found(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  database_.db->MultiGet(rocksdb::ReadOptions(), handle(table), keys.size(),
+                         slices.data(), found.data(), statuses.data());
+  std::vector<absl::StatusOr<std::string>> values;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const absl::Status status = ToStatus(statuses[i]);
+    if (status.ok()) {
+      values.emplace_back(found[i].ToString());
+      found[i].Reset();
+    } else {
+      values.emplace_back(status);
+    }
+  }
+  return values;
 }
 
 absl::Status RocksDbTables::Scan(
@@ -164,7 +246,25 @@ absl::Status RocksDbTables::CheckRoom(int64_t bytes) const {
   return absl::OkStatus();
 }
 
+absl::Status RocksDbTables::CheckWritable() const {
+  OVDIFF_RETURN_IF_ERROR(mode_ == StoreMode::kRecover ? absl::OkStatus()
+                                                      : database_.loss);
+  if (mode_ == StoreMode::kReadOnly) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the store ", path_,
+        " is open read-only (--store-mode read-only): nothing can be changed"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RocksDbTables::AcceptState() {
+  OVDIFF_RETURN_IF_ERROR(
+      database_.mark->Reset(database_.db->GetLatestSequenceNumber()));
+  return absl::OkStatus();
+}
+
 absl::Status RocksDbTables::Write(const RecordBatch& batch) {
+  OVDIFF_RETURN_IF_ERROR(CheckWritable());
   // Each byte is written to the log, and again when it leaves memory.
   const InFlight in_flight(bytes_in_flight_,
                            2 * static_cast<int64_t>(batch.bytes()));
@@ -179,51 +279,50 @@ absl::Status RocksDbTables::Write(const RecordBatch& batch) {
   rocksdb::WriteOptions options;
   options.sync = true;
   options.protection_bytes_per_key = 8;
-  return ToStatus(database_.db->Write(options, &writes));
-}
-
-absl::StatusOr<int64_t> RocksDbTables::DiskBytes() const {
-  rocksdb::VectorLogPtr logs;
-  OVDIFF_RETURN_IF_ERROR(ToStatus(database_.db->GetSortedWalFiles(logs)));
-  uint64_t bytes = 0;
-  for (const std::unique_ptr<rocksdb::LogFile>& log : logs) {
-    bytes += log->SizeFileBytes();
-  }
-  for (const auto& table : database_.tables) {
-    for (const std::string* property :
-         {&rocksdb::DB::Properties::kLiveSstFilesSize,
-          &rocksdb::DB::Properties::kLiveBlobFileSize}) {
-      uint64_t value = 0;
-      if (!database_.db->GetIntProperty(table.get(), *property, &value)) {
-        return absl::UnavailableError(
-            absl::StrCat("RocksDB does not tell ", *property));
-      }
-      bytes += value;
-    }
-  }
-  return static_cast<int64_t>(bytes);
+  OVDIFF_RETURN_IF_ERROR(ToStatus(database_.db->Write(options, &writes)));
+  // All writes are synced, so all that are visible by now are durable.
+  return database_.mark->Advance(database_.db->GetLatestSequenceNumber());
 }
 
 absl::Status RocksDbTables::Health() const {
-  OVDIFF_RETURN_IF_ERROR(database_.background_errors->status());
+  OVDIFF_RETURN_IF_ERROR(CheckWritable());
+  OVDIFF_RETURN_IF_ERROR(database_.watcher->status());
   return CheckRoom(bytes_in_flight_);
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenRocksDbStore(
-    const StoreOptions& options) {
+    const StoreOptions& options, RecoveryReport* report) {
   const std::string context = absl::StrCat("store ", options.path);
   auto database = OpenDatabaseAt(options);
   if (!database.ok()) {
     return WithContext(context, database.status());
   }
+  const bool is_recovering = options.mode == StoreMode::kRecover;
+  RecoveryReport actions;
+  if (is_recovering && !database->loss.ok()) {
+    actions.actions.push_back(absl::StrCat("lost: ", database->loss.message()));
+  }
   auto tables = std::make_unique<RocksDbTables>(options, *std::move(database));
-  const absl::Status status = CheckFormat(*tables);
+  absl::Status status = OpenWith(*tables, options);
+  if (status.ok() && is_recovering) {
+    status = RepairRecords(*tables, actions);
+  }
   if (!status.ok()) {
     return WithContext(context, status);
   }
-  return std::make_unique<RecordPrototypeStore>(
+  auto store = std::make_unique<RecordPrototypeStore>(
       std::move(tables),
       options.float16_payload ? PayloadType::kFloat16 : PayloadType::kFloat32);
+  if (is_recovering) {
+    status = DropDamagedSets(*store, actions);
+    if (!status.ok()) {
+      return WithContext(context, status);
+    }
+  }
+  if (report != nullptr) {
+    *report = std::move(actions);
+  }
+  return store;
 }
 
 }  // namespace ovdiff::store

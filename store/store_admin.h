@@ -76,7 +76,7 @@ struct GarbageOptions {
   // about to publish them.
   absl::Duration min_age = absl::Hours(1);
   // Sets of either kind that jobs still need; the store cannot read jobs.
-  std::vector<ContentKey> keep;
+  std::vector<ContentKey> keep = {};
   // Items told of; all are counted.
   int64_t max_items = 1000;
 };

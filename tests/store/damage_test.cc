@@ -40,12 +40,17 @@ TEST(DamageTest, ADamagedSetIsRefusedAndCanBeRebuilt) {
   EXPECT_EQ(
       Difference(store->GetPrototypeSet(cat.prototype_key).value(), *cat.set),
       "");
-  EXPECT_TRUE(store->HasPrototypeSet(dog.prototype_key).value());
+  EXPECT_FALSE(store->HasPrototypeSet(dog.prototype_key).value());
+  EXPECT_EQ(
+      store->PrototypeSetStates({dog.prototype_key, cat.prototype_key}).value(),
+      (std::vector{SetState::kDamaged, SetState::kPresent}));
+  EXPECT_EQ(store->Stats()->num_damaged, 1);
   // Published again, it is whole; the vocabulary has not changed.
   EXPECT_EQ(Difference(store->Publish(kShop, {dog}).value(), made), "");
   EXPECT_EQ(
       Difference(store->GetPrototypeSet(dog.prototype_key).value(), *dog.set),
       "");
+  EXPECT_EQ(store->Stats()->num_damaged, 0);
 }
 
 TEST(DamageTest, ADamagedSupportSetIsRefusedAndCanBeRebuilt) {

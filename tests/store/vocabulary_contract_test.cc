@@ -1,16 +1,15 @@
-// The contract of store/prototype_store.h, on every implementation.
+// The contract of store/prototype_store.h: vocabularies.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "store/prototype_store.h"
+#include "tests/store/contract_test.h"
 #include "tests/store/test_records.h"
 
 namespace ovdiff::store {
@@ -19,173 +18,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-enum class Kind { kRocksDb, kRocksDbFloat16, kInMemory };
+class VocabularyContractTest : public StoreContractTest {};
 
-const VocabularyId kShop = {.project = "default", .name = "shop"};
+OVDIFF_FOR_EVERY_STORE(VocabularyContractTest);
 
-class PrototypeStoreContractTest : public testing::TestWithParam<Kind> {
- protected:
-  void SetUp() override {
-    if (GetParam() == Kind::kInMemory) {
-      store_ = NewInMemoryStore();
-      return;
-    }
-    auto store = OpenRocksDbStore(
-        {.path = folder_.path(),
-         .float16_payload = GetParam() == Kind::kRocksDbFloat16});
-    ASSERT_TRUE(store.ok()) << store.status();
-    store_ = *std::move(store);
-  }
-
-  void TearDown() override { store_.reset(); }
-
-  Vocabulary MustPublish(const VocabularyId& id,
-                         const std::vector<NewClass>& classes) {
-    auto vocabulary = store_->Publish(id, classes);
-    EXPECT_TRUE(vocabulary.ok()) << vocabulary.status();
-    return vocabulary.ok() ? *std::move(vocabulary) : Vocabulary();
-  }
-
-  std::vector<std::string> NamesOf(const Vocabulary& vocabulary) {
-    std::vector<std::string> names;
-    for (const ClassEntry& entry : vocabulary.classes) {
-      names.push_back(entry.name);
-    }
-    return names;
-  }
-
-  TempFolder folder_;
-  std::unique_ptr<PrototypeStore> store_;
-};
-
-INSTANTIATE_TEST_SUITE_P(Stores, PrototypeStoreContractTest,
-                         testing::Values(Kind::kRocksDb, Kind::kRocksDbFloat16,
-                                         Kind::kInMemory),
-                         [](const testing::TestParamInfo<Kind>& info) {
-                           return info.param == Kind::kRocksDb ? "RocksDb"
-                                  : info.param == Kind::kRocksDbFloat16
-                                      ? "RocksDbFloat16"
-                                      : "InMemory";
-                         });
-
-TEST_P(PrototypeStoreContractTest, GivesBackPrototypeSets) {
-  const PrototypeRecord small = MakePrototypeRecord(1);
-  const PrototypeRecord large = MakePrototypeRecord(2, 320, 32);  // A blob.
-  for (const PrototypeRecord& record : {small, large}) {
-    EXPECT_FALSE(store_->HasPrototypeSet(KeyOf(record)).value());
-    ASSERT_TRUE(store_->PutPrototypeSet(KeyOf(record), record).ok());
-    EXPECT_TRUE(store_->HasPrototypeSet(KeyOf(record)).value());
-    EXPECT_FALSE(store_->HasSupportSet(KeyOf(record)).value());
-  }
-  for (const PrototypeRecord& record : {small, large}) {
-    const auto found = store_->GetPrototypeSet(KeyOf(record));
-    ASSERT_TRUE(found.ok()) << found.status();
-    EXPECT_EQ(Difference(*found, record), "");
-  }
-}
-
-TEST_P(PrototypeStoreContractTest, GivesBackSupportSets) {
-  const SupportRecord record = MakeSupportRecord(1, 32);
-  EXPECT_FALSE(store_->HasSupportSet(KeyOf(record)).value());
-  ASSERT_TRUE(store_->PutSupportSet(KeyOf(record), record).ok());
-  EXPECT_TRUE(store_->HasSupportSet(KeyOf(record)).value());
-  EXPECT_FALSE(store_->HasPrototypeSet(KeyOf(record)).value());
-  const auto found = store_->GetSupportSet(KeyOf(record));
-  ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(Difference(*found, record), "");
-}
-
-TEST_P(PrototypeStoreContractTest, MissingSetsAreNotFound) {
-  const ContentKey key = TestDigest("nothing");
-  const auto set = store_->GetPrototypeSet(key);
-  EXPECT_EQ(set.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(set.status().message(), HasSubstr(ToHex(key)));
-  EXPECT_EQ(store_->GetSupportSet(key).status().code(),
-            absl::StatusCode::kNotFound);
-}
-
-TEST_P(PrototypeStoreContractTest, TheFirstRecordOfAKeyStays) {
-  const PrototypeRecord first = MakePrototypeRecord(1);
-  const PrototypeRecord second = MakePrototypeRecord(2);
-  const ContentKey key = KeyOf(first);
-  ASSERT_TRUE(store_->PutPrototypeSet(key, first).ok());
-  ASSERT_TRUE(store_->PutPrototypeSet(key, second).ok());
-  EXPECT_EQ(Difference(store_->GetPrototypeSet(key).value(), first), "");
-  const SupportRecord first_support = MakeSupportRecord(1);
-  ASSERT_TRUE(store_->PutSupportSet(key, first_support).ok());
-  ASSERT_TRUE(store_->PutSupportSet(key, MakeSupportRecord(2)).ok());
-  EXPECT_EQ(Difference(store_->GetSupportSet(key).value(), first_support), "");
-}
-
-TEST_P(PrototypeStoreContractTest, RefusesBadPrototypeSets) {
-  const auto expect_refused = [this](absl::string_view what, auto change) {
-    PrototypeRecord record = MakePrototypeRecord(1);
-    change(record);
-    EXPECT_EQ(store_->PutPrototypeSet(TestDigest(what), record).code(),
-              absl::StatusCode::kInvalidArgument)
-        << what;
-    EXPECT_FALSE(store_->HasPrototypeSet(TestDigest(what)).value()) << what;
-  };
-  using Record = PrototypeRecord;
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const float inf = std::numeric_limits<float>::infinity();
-  expect_refused("no space", [](Record& r) { r.set.spaces.clear(); });
-  expect_refused("unnamed", [](Record& r) { r.set.spaces[0].space = ""; });
-  expect_refused("twice", [](Record& r) { r.set.spaces[0].space = "dino"; });
-  expect_refused("dim 0", [](Record& r) { r.set.spaces[0].dim = 0; });
-  expect_refused("dim", [](Record& r) { r.set.spaces[0].dim += 1; });
-  expect_refused("dim -1", [](Record& r) { r.set.spaces[0].dim = -1; });
-  expect_refused("no foreground",
-                 [](Record& r) { r.set.spaces[0].foreground = {}; });
-  expect_refused("levels", [](Record& r) {
-    r.set.spaces[0].foreground.levels.pop_back();
-  });
-  expect_refused("sources", [](Record& r) {
-    r.set.spaces[0].background.source_pictures.push_back(1);
-  });
-  expect_refused("source -2", [](Record& r) {
-    r.set.spaces[0].background.source_pictures[0] = -2;
-  });
-  expect_refused("level 3", [](Record& r) {
-    r.set.spaces[0].foreground.levels[0] = static_cast<PrototypeLevel>(3);
-  });
-  expect_refused("values", [](Record& r) {
-    r.set.spaces[1].foreground.values.pop_back();
-  });
-  expect_refused(
-      "NaN", [nan](Record& r) { r.set.spaces[1].foreground.values[2] = nan; });
-  expect_refused("infinite", [inf](Record& r) {
-    r.set.spaces[0].background.values[3] = -inf;
-  });
-  expect_refused("prompt", [](Record& r) { r.prompt.assign(100'000, 'x'); });
-}
-
-TEST_P(PrototypeStoreContractTest, RefusesBadSupportSets) {
-  const auto expect_refused = [this](absl::string_view what, auto change) {
-    SupportRecord record = MakeSupportRecord(1);
-    change(record);
-    EXPECT_EQ(store_->PutSupportSet(TestDigest(what), record).code(),
-              absl::StatusCode::kInvalidArgument)
-        << what;
-    EXPECT_FALSE(store_->HasSupportSet(TestDigest(what)).value()) << what;
-  };
-  using Record = SupportRecord;
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  expect_refused("no picture", [](Record& r) { r.pictures.clear(); });
-  expect_refused("no bytes", [](Record& r) { r.pictures[1].png.clear(); });
-  expect_refused("size",
-                 [](Record& r) { r.pictures[1].attribution_width = 4; });
-  expect_refused("negative size", [](Record& r) {
-    r.pictures[1].attribution_width = -3;
-    r.pictures[1].attribution_height = -2;
-  });
-  expect_refused("NaN",
-                 [nan](Record& r) { r.pictures[2].attribution[5] = nan; });
-  expect_refused("negative",
-                 [](Record& r) { r.pictures[0].attribution[0] = -0.5f; });
-}
-
-TEST_P(PrototypeStoreContractTest, PublishMakesAVersionWithItsSets) {
+TEST_P(VocabularyContractTest, PublishMakesAVersionWithItsSets) {
   const NewClass dog = MakeNewClass("dog");
   NewClass sky = MakeNewClass("sky");
   sky.kind = ClassKind::kStuff;
@@ -210,7 +47,7 @@ TEST_P(PrototypeStoreContractTest, PublishMakesAVersionWithItsSets) {
       "");
 }
 
-TEST_P(PrototypeStoreContractTest, VersionsStayAsTheyWere) {
+TEST_P(VocabularyContractTest, VersionsStayAsTheyWere) {
   std::vector<Vocabulary> versions;
   versions.push_back(MustPublish(kShop, {MakeNewClass("dog")}));
   versions.push_back(MustPublish(kShop, {MakeNewClass("cat")}));
@@ -227,9 +64,7 @@ TEST_P(PrototypeStoreContractTest, VersionsStayAsTheyWere) {
   }
 }
 
-// Enough classes for versions that are kept as differences, and enough changes
-// for whole ones between them.
-TEST_P(PrototypeStoreContractTest, ManyVersionsReadBackExactly) {
+TEST_P(VocabularyContractTest, ManyVersionsReadBackExactly) {
   std::vector<NewClass> first;
   for (int i = 0; i < 70; ++i) {
     first.push_back(MakeNewClass(absl::StrCat("class ", i)));
@@ -259,7 +94,7 @@ TEST_P(PrototypeStoreContractTest, ManyVersionsReadBackExactly) {
   }
 }
 
-TEST_P(PrototypeStoreContractTest, AReplacedClassKeepsItsLabel) {
+TEST_P(VocabularyContractTest, AReplacedClassKeepsItsLabel) {
   const Vocabulary first =
       MustPublish(kShop, {MakeNewClass("dog"), MakeNewClass("cat")});
   const NewClass new_dog = MakeNewClass("dog", 5);
@@ -271,7 +106,7 @@ TEST_P(PrototypeStoreContractTest, AReplacedClassKeepsItsLabel) {
   EXPECT_EQ(second.classes[1].add_time, first.classes[1].add_time);
 }
 
-TEST_P(PrototypeStoreContractTest, ALabelWaitsForItsClassToComeBack) {
+TEST_P(VocabularyContractTest, ALabelWaitsForItsClassToComeBack) {
   MustPublish(kShop, {MakeNewClass("dog"), MakeNewClass("cat")});
   ASSERT_TRUE(store_->RemoveClasses(kShop, {{"dog"}}).ok());
   const Vocabulary with_cow = MustPublish(kShop, {MakeNewClass("cow")});
@@ -281,7 +116,7 @@ TEST_P(PrototypeStoreContractTest, ALabelWaitsForItsClassToComeBack) {
   EXPECT_EQ(back.classes[0].label, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, NoChangeMakesNoVersion) {
+TEST_P(VocabularyContractTest, NoChangeMakesNoVersion) {
   const Vocabulary first = MustPublish(kShop, {MakeNewClass("dog")});
   EXPECT_EQ(Difference(MustPublish(kShop, {MakeNewClass("dog")}), first), "");
   EXPECT_EQ(Difference(MustPublish(kShop, {}), first), "");
@@ -292,7 +127,7 @@ TEST_P(PrototypeStoreContractTest, NoChangeMakesNoVersion) {
             absl::StatusCode::kNotFound);
 }
 
-TEST_P(PrototypeStoreContractTest, AClassMayUseASetThatIsThere) {
+TEST_P(VocabularyContractTest, AClassMayUseASetThatIsThere) {
   NewClass dog = MakeNewClass("dog");
   ASSERT_TRUE(store_->PutPrototypeSet(dog.prototype_key, *dog.set).ok());
   dog.set.reset();
@@ -305,7 +140,7 @@ TEST_P(PrototypeStoreContractTest, AClassMayUseASetThatIsThere) {
   EXPECT_EQ(store_->GetVocabulary(kShop, 0)->version, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, APublishThatFailsChangesNothing) {
+TEST_P(VocabularyContractTest, APublishThatFailsChangesNothing) {
   const NewClass dog = MakeNewClass("dog");
   NewClass cat = MakeNewClass("cat");
   cat.set.reset();
@@ -317,7 +152,7 @@ TEST_P(PrototypeStoreContractTest, APublishThatFailsChangesNothing) {
   EXPECT_EQ(MustPublish(kShop, {MakeNewClass("cow")}).classes[0].label, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, TwoClassesMayShareASet) {
+TEST_P(VocabularyContractTest, TwoClassesMayShareASet) {
   const NewClass dog = MakeNewClass("dog");
   NewClass hound = dog;
   hound.name = "hound";
@@ -326,7 +161,7 @@ TEST_P(PrototypeStoreContractTest, TwoClassesMayShareASet) {
   EXPECT_EQ(store_->Stats()->num_prototype_sets, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, RefusesBadClasses) {
+TEST_P(VocabularyContractTest, RefusesBadClasses) {
   const auto code = [this](const VocabularyId& id,
                            const std::vector<NewClass>& classes) {
     return store_->Publish(id, classes).status().code();
@@ -348,7 +183,7 @@ TEST_P(PrototypeStoreContractTest, RefusesBadClasses) {
   EXPECT_EQ(store_->Stats()->num_prototype_sets, 0);
 }
 
-TEST_P(PrototypeStoreContractTest, RemoveNamesWhatIsNotThere) {
+TEST_P(VocabularyContractTest, RemoveNamesWhatIsNotThere) {
   EXPECT_EQ(store_->RemoveClasses(kShop, {{"dog"}}).status().code(),
             absl::StatusCode::kNotFound);
   MustPublish(kShop, {MakeNewClass("dog")});
@@ -358,7 +193,7 @@ TEST_P(PrototypeStoreContractTest, RemoveNamesWhatIsNotThere) {
   EXPECT_EQ(store_->GetVocabulary(kShop, 0)->version, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, AllClassesMayGo) {
+TEST_P(VocabularyContractTest, AllClassesMayGo) {
   MustPublish(kShop, {MakeNewClass("dog"), MakeNewClass("cat")});
   const auto empty = store_->RemoveClasses(kShop, {{"cat", "dog", "cat"}});
   ASSERT_TRUE(empty.ok()) << empty.status();
@@ -370,7 +205,7 @@ TEST_P(PrototypeStoreContractTest, AllClassesMayGo) {
       store_->HasPrototypeSet(MakeNewClass("dog").prototype_key).value());
 }
 
-TEST_P(PrototypeStoreContractTest, MissingVersionsAreNamed) {
+TEST_P(VocabularyContractTest, MissingVersionsAreNamed) {
   const auto none = store_->GetVocabulary(kShop, 3);
   EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(none.status().message(), HasSubstr("'shop'"));
@@ -384,7 +219,7 @@ TEST_P(PrototypeStoreContractTest, MissingVersionsAreNamed) {
   }
 }
 
-TEST_P(PrototypeStoreContractTest, AllLabelsGivenIsAnError) {
+TEST_P(VocabularyContractTest, AllLabelsGivenIsAnError) {
   // One set for all, and 65535 names in a few steps.
   const NewClass shared = MakeNewClass("shared");
   ASSERT_TRUE(store_->PutPrototypeSet(shared.prototype_key, *shared.set).ok());
@@ -405,7 +240,7 @@ TEST_P(PrototypeStoreContractTest, AllLabelsGivenIsAnError) {
   EXPECT_EQ(MustPublish({.name = "other"}, {shared}).classes[0].label, 1);
 }
 
-TEST_P(PrototypeStoreContractTest, ProjectsAreNamespaces) {
+TEST_P(VocabularyContractTest, ProjectsAreNamespaces) {
   const VocabularyId ours = {.project = "ours", .name = "shop"};
   MustPublish(kShop, {MakeNewClass("dog")});
   MustPublish(ours, {MakeNewClass("dog")});
@@ -416,7 +251,7 @@ TEST_P(PrototypeStoreContractTest, ProjectsAreNamespaces) {
   EXPECT_TRUE(store_->GetVocabulary(ours, 0)->classes.empty());
 }
 
-TEST_P(PrototypeStoreContractTest, ListsVocabulariesInOrderByPages) {
+TEST_P(VocabularyContractTest, ListsVocabulariesInOrderByPages) {
   const std::vector<std::string> names = {"a", "a b", "aa", "b", "\xc3\xa9"};
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     MustPublish({.project = "p", .name = *name}, {MakeNewClass("dog")});
@@ -446,43 +281,7 @@ TEST_P(PrototypeStoreContractTest, ListsVocabulariesInOrderByPages) {
   EXPECT_TRUE(store_->ListVocabularies("none", "", 10)->empty());
 }
 
-TEST_P(PrototypeStoreContractTest, KeepsJobs) {
-  const std::string bytes("\0job\xff", 5);
-  ASSERT_TRUE(store_->PutJob("job-2", bytes).ok());
-  ASSERT_TRUE(store_->PutJob("job-1", "old").ok());
-  ASSERT_TRUE(store_->PutJob("job-1", "new").ok());
-  ASSERT_TRUE(store_->PutJob("job-3", "").ok());
-  int64_t damaged = -1;
-  auto jobs = store_->ListJobs(&damaged);
-  ASSERT_TRUE(jobs.ok()) << jobs.status();
-  EXPECT_EQ(damaged, 0);
-  EXPECT_THAT(*jobs, ElementsAre(std::pair("job-1", "new"),
-                                 std::pair(std::string("job-2"), bytes),
-                                 std::pair("job-3", "")));
-  ASSERT_TRUE(store_->DeleteJob("job-1").ok());
-  ASSERT_TRUE(store_->DeleteJob("job-1").ok());
-  ASSERT_TRUE(store_->DeleteJob("never").ok());
-  EXPECT_EQ(store_->ListJobs(nullptr)->size(), 2U);
-  EXPECT_EQ(store_->PutJob("", "x").code(), absl::StatusCode::kInvalidArgument);
-}
-
-TEST_P(PrototypeStoreContractTest, CountsWhatItHolds) {
-  EXPECT_EQ(store_->Stats()->num_prototype_sets, 0);
-  MustPublish(kShop, {MakeNewClass("dog"), MakeNewClass("cat")});
-  const SupportRecord support = MakeSupportRecord(1);
-  ASSERT_TRUE(store_->PutSupportSet(KeyOf(support), support).ok());
-  const auto stats = store_->Stats();
-  ASSERT_TRUE(stats.ok()) << stats.status();
-  EXPECT_EQ(stats->num_prototype_sets, 2);
-  EXPECT_EQ(stats->num_support_sets, 1);
-  EXPECT_EQ(stats->num_vocabularies, 1);
-  EXPECT_EQ(stats->disk_bytes > 0, GetParam() != Kind::kInMemory);
-  EXPECT_TRUE(store_->Health().ok()) << store_->Health();
-}
-
-// Threads publish to one vocabulary and to their own, and read: versions go up
-// by one each, and nothing that was acknowledged is missing.
-TEST_P(PrototypeStoreContractTest, ConcurrentPublishesQueueAndLoseNothing) {
+TEST_P(VocabularyContractTest, ConcurrentPublishesQueueAndLoseNothing) {
   constexpr int kThreads = 4;
   constexpr int kClasses = 12;
   std::vector<std::vector<int64_t>> seen(kThreads);
@@ -520,26 +319,6 @@ TEST_P(PrototypeStoreContractTest, ConcurrentPublishesQueueAndLoseNothing) {
   const Vocabulary head = store_->GetVocabulary(kShop, 0).value();
   EXPECT_EQ(head.version, kThreads * kClasses);
   EXPECT_EQ(head.classes.size(), static_cast<size_t>(kThreads * kClasses));
-}
-
-// Writers of the same key agree, whoever is first.
-TEST_P(PrototypeStoreContractTest, ConcurrentPutsOfOneKeyKeepOneRecord) {
-  std::vector<std::thread> threads;
-  const ContentKey key = TestDigest("contended");
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([this, &key, t] {
-      EXPECT_TRUE(store_->PutPrototypeSet(key, MakePrototypeRecord(t)).ok());
-      const auto first = store_->GetPrototypeSet(key);
-      ASSERT_TRUE(first.ok()) << first.status();
-      for (int i = 0; i < 20; ++i) {
-        EXPECT_EQ(Difference(store_->GetPrototypeSet(key).value(), *first), "");
-      }
-    });
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  EXPECT_EQ(store_->Stats()->num_prototype_sets, 1);
 }
 
 }  // namespace

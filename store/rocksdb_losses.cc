@@ -1,0 +1,128 @@
+// Opening without changing anything, to see what a database has lost.
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "rocksdb/wal_filter.h"
+#include "rocksdb/write_batch.h"
+#include "store/keys.h"
+#include "store/record_codec.h"
+#include "store/rocksdb_open.h"
+
+namespace ovdiff::store {
+namespace {
+
+// Sees every write of the log as it is replayed, and whether one is missing
+// between two others: a log file that is gone, or ends early. (RocksDB asks
+// that of damage within a file only.)
+class HoleFinder final : public rocksdb::WalFilter {
+ public:
+  WalProcessingOption LogRecordFound(unsigned long long /*log_number*/,
+                                     const std::string& file,
+                                     const rocksdb::WriteBatch& batch,
+                                     rocksdb::WriteBatch* /*new_batch*/,
+                                     bool* /*batch_changed*/) override {
+    // A batch begins with the number of its first change.
+    uint64_t first = 0;
+    if (batch.Count() == 0 || batch.Data().size() < sizeof(first)) {
+      return WalProcessingOption::kContinueProcessing;
+    }
+    std::memcpy(&first, batch.Data().data(), sizeof(first));
+    if (next_ != 0 && first != next_ && status_.ok()) {
+      status_ = absl::DataLossError(absl::StrCat("its log lacks the changes ",
+                                                 next_, " to ", first - 1,
+                                                 ", before ", file));
+    }
+    next_ = first + batch.Count();
+    return WalProcessingOption::kContinueProcessing;
+  }
+
+  const char* Name() const override { return "ovdiff.HoleFinder"; }
+
+  const absl::Status& status() const { return status_; }
+
+ private:
+  uint64_t next_ = 0;
+  absl::Status status_;
+};
+
+absl::StatusOr<std::string> GetSys(const OpenDatabase& database,
+                                   absl::string_view key) {
+  std::string bytes;
+  OVDIFF_RETURN_IF_ERROR(ToStatus(
+      database.db->Get(rocksdb::ReadOptions(),
+                       database.tables[static_cast<size_t>(Table::kSys)].get(),
+                       std::string(key), &bytes)));
+  return bytes;
+}
+
+// A database without a format is one whose making was interrupted.
+absl::Status CheckFormat(const OpenDatabase& database) {
+  const auto bytes = GetSys(database, kStoreFormatKey);
+  if (absl::IsNotFound(bytes.status())) {
+    return absl::OkStatus();
+  }
+  OVDIFF_RETURN_IF_ERROR(bytes.status());
+  OVDIFF_ASSIGN_OR_RETURN(const StoreFormat format, DecodeStoreFormat(*bytes));
+  if (format.min_reader_version > kFormatVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the database is of format ", format.format_version,
+        " and needs a program that reads format ", format.min_reader_version,
+        "; this one reads up to format ", kFormatVersion, ": use a newer one"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether what was recovered reaches as far as what was acknowledged.
+absl::Status CheckReach(const OpenDatabase& database,
+                        const absl::StatusOr<Mark>& mark) {
+  if (absl::IsNotFound(mark.status())) {
+    // As the first programs left it; unless this database has had a mark.
+    const auto note = GetSys(database, kMarkNoteKey);
+    return absl::IsNotFound(note.status())
+               ? absl::OkStatus()
+               : absl::DataLossError(
+                     "its file ACKED is gone, so it cannot be told whether all "
+                     "acknowledged writes are there");
+  }
+  OVDIFF_RETURN_IF_ERROR(mark.status());
+  const uint64_t reached = database.db->GetLatestSequenceNumber();
+  if (reached < mark->sequence) {
+    return absl::DataLossError(absl::StrCat(
+        "its log is damaged: changes up to number ", mark->sequence,
+        " were acknowledged, up to number ", reached, " can be recovered; ",
+        mark->sequence - reached, " are missing"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<OpenDatabase> OpenReadOnly(const StoreOptions& options) {
+  const absl::StatusOr<Mark> mark = ReadMark(options.path);
+  OpenDatabase database;
+  if (mark.ok()) {
+    database.loss = CheckManifest(options.path, *mark);
+  }
+  HoleFinder holes;
+  rocksdb::DBOptions db_options = MakeDbOptions(options);
+  db_options.wal_filter = &holes;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(
+      db_options, options.path, MakeDescriptors(options), &handles, &db);
+  if (!opened.ok()) {
+    // What the mark has told says more than where RocksDB stumbled.
+    return database.loss.ok() ? OpenError(options, opened) : database.loss;
+  }
+  database.watcher = std::make_shared<DatabaseWatcher>(nullptr);
+  TakeDatabase(db, handles, database);
+  OVDIFF_RETURN_IF_ERROR(CheckFormat(database));
+  database.loss.Update(holes.status());
+  database.loss.Update(CheckReach(database, mark));
+  return database;
+}
+
+}  // namespace ovdiff::store
