@@ -30,6 +30,7 @@ Exit codes:
   2  wrong usage
   3  the server cannot be reached
   4  partly failed: some photos or classes failed, the others are done
+  5  the store was verified, and has damaged records
   130  interrupted)";
 
 void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
@@ -40,10 +41,9 @@ void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
                  "Seconds to keep trying to reach the server")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option(
-         "--timeout", flags.timeout_s,
-         "Seconds that a request may take (default: 60; none for add and "
-         "stream)")
+  app.add_option("--timeout", flags.timeout_s,
+                 "Seconds that a request may take (default: 60; none for add, "
+                 "stream and long operations on the store)")
       ->check(CLI::PositiveNumber);
   app.add_flag("--json", flags.json, "JSON on standard output");
 }
@@ -54,6 +54,7 @@ void RegisterCommands(Registry& registry) {
   RegisterStream(registry);
   RegisterVocabularyCommands(registry);
   RegisterJobs(registry);
+  RegisterStore(registry);
   RegisterServerCommands(registry);
 }
 

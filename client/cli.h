@@ -16,6 +16,7 @@ enum ExitCode {
   kExitUsage = 2,
   kExitUnreachable = 3,
   kExitPartlyFailed = 4,
+  kExitDamaged = 5,
   kExitInterrupted = 130,
 };
 

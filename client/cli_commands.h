@@ -111,6 +111,7 @@ void RegisterJobs(Registry& registry);
 void RegisterVocabularyCommands(Registry& registry);
 void RegisterServerCommands(Registry& registry);
 void RegisterSegment(Registry& registry);
+void RegisterStore(Registry& registry);
 void RegisterStream(Registry& registry);
 
 }  // namespace ovdiff::client

@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "client/calls.h"
 #include "client/status.h"
 #include "google/protobuf/wrappers.pb.h"
 #include "grpcpp/create_channel.h"
@@ -20,6 +21,8 @@ constexpr char kServiceConfig[] = R"({"methodConfig":[{
   "name":[
     {"service":"ovdiff.v1.InfoService"},
     {"service":"ovdiff.v1.SegmentationService","method":"Segment"},
+    {"service":"ovdiff.v1.StoreService","method":"GetStoreStats"},
+    {"service":"ovdiff.v1.StoreService","method":"VerifyStore"},
     {"service":"ovdiff.v1.VocabularyService","method":"AddClasses"},
     {"service":"ovdiff.v1.VocabularyService","method":"GetJob"},
     {"service":"ovdiff.v1.VocabularyService","method":"CancelJob"},
@@ -32,34 +35,6 @@ constexpr char kServiceConfig[] = R"({"methodConfig":[{
 // Attachments to one job without any news between them.
 constexpr int kMaxAttachments = 5;
 constexpr int kPageSize = 1000;
-
-absl::Time Deadline(const CallOptions& options, absl::Duration otherwise) {
-  return absl::Now() + options.timeout.value_or(otherwise);
-}
-
-void SetDeadline(absl::Time deadline, grpc::ClientContext& context) {
-  if (deadline != absl::InfiniteFuture()) {
-    context.set_deadline(absl::ToChronoTime(deadline));
-  }
-}
-
-template <typename Stub, typename Request, typename Response>
-absl::StatusOr<Response> Unary(
-    Stub& stub,
-    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                 Response*),
-    const Request& request, const CallOptions& options,
-    absl::Duration otherwise) {
-  grpc::ClientContext context;
-  SetDeadline(Deadline(options, otherwise), context);
-  std::stop_callback on_stop(options.stop, [&context] { context.TryCancel(); });
-  Response response;
-  const grpc::Status status = (stub.*method)(&context, request, &response);
-  if (!status.ok()) {
-    return FromGrpcStatus(status);
-  }
-  return response;
-}
 
 }  // namespace
 
@@ -84,6 +59,7 @@ Client::Client(const ClientOptions& options,
       channel_(std::move(channel)),
       vocabularies_(v1::VocabularyService::NewStub(channel_)),
       segmentation_(v1::SegmentationService::NewStub(channel_)),
+      store_(v1::StoreService::NewStub(channel_)),
       info_(v1::InfoService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(

@@ -28,6 +28,7 @@
 #include "grpcpp/security/credentials.h"
 #include "ovdiff/v1/info_service.grpc.pb.h"
 #include "ovdiff/v1/segmentation_service.grpc.pb.h"
+#include "ovdiff/v1/store_service.grpc.pb.h"
 #include "ovdiff/v1/vocabulary_service.grpc.pb.h"
 
 namespace ovdiff::client {
@@ -46,7 +47,7 @@ struct ClientOptions {
 
 struct CallOptions {
   // From the call's start; nullopt: ClientOptions::timeout for unary calls,
-  // none for AddClasses and StreamSegment.
+  // none for AddClasses, StreamSegment and long operations on the store.
   std::optional<absl::Duration> timeout = std::nullopt;
   // Cancels the call, which then returns CANCELLED.
   std::stop_token stop = {};
@@ -70,6 +71,9 @@ enum class Health {
 // are only those that changed. Called on the caller's thread, in order.
 using AddProgress =
     std::function<void(const v1::Job& job, const v1::Job& change)>;
+
+// How far a verification of the store is. Called on the caller's thread.
+using StoreProgress = std::function<void(const v1::StoreCheck& check)>;
 
 // Thread-safe. Calls that change nothing, or nothing twice, are retried on
 // UNAVAILABLE (a gRPC service config: 4 attempts, backoff 0.2 s doubling to 2
@@ -117,6 +121,27 @@ class Client {
   absl::StatusOr<std::unique_ptr<StreamSession>> StreamSegment(
       const v1::StreamConfig& config, const CallOptions& options = {});
 
+  absl::StatusOr<v1::GetStoreStatsResponse> GetStoreStats(
+      const CallOptions& options = {});
+  // The whole result: all problems of all messages. OK also when there are
+  // some. These, and the three after them, have no deadline unless `options`
+  // has one.
+  absl::StatusOr<v1::StoreCheck> VerifyStore(
+      const v1::VerifyStoreRequest& request,
+      const StoreProgress& on_progress = nullptr,
+      const CallOptions& options = {});
+  absl::StatusOr<v1::StoreCheck> ScrubStore(
+      const v1::ScrubStoreRequest& request,
+      const StoreProgress& on_progress = nullptr,
+      const CallOptions& options = {});
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
+      const v1::CollectGarbageRequest& request,
+      const CallOptions& options = {});
+  absl::StatusOr<v1::BackUpStoreResponse> BackUpStore(
+      const CallOptions& options = {});
+  absl::StatusOr<v1::CompactStoreResponse> CompactStore(
+      const CallOptions& options = {});
+
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(
       const CallOptions& options = {});
   // Standard gRPC health; service "": the server as a whole.
@@ -139,6 +164,7 @@ class Client {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::VocabularyService::StubInterface> vocabularies_;
   const std::unique_ptr<v1::SegmentationService::StubInterface> segmentation_;
+  const std::unique_ptr<v1::StoreService::StubInterface> store_;
   const std::unique_ptr<v1::InfoService::StubInterface> info_;
 };
 

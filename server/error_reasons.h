@@ -32,6 +32,9 @@ inline constexpr char kPrototypeMissing[] = "PROTOTYPE_MISSING";
 inline constexpr char kPrototypeStale[] = "PROTOTYPE_STALE";
 inline constexpr char kPrototypeDamaged[] = "PROTOTYPE_DAMAGED";
 inline constexpr char kNoForeground[] = "NO_FOREGROUND";
+inline constexpr char kStoreBusy[] = "STORE_BUSY";
+inline constexpr char kStoreState[] = "STORE_STATE";
+inline constexpr char kNoBackupFolder[] = "NO_BACKUP_FOLDER";
 // Load and time.
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kDraining[] = "DRAINING";
@@ -41,9 +44,10 @@ inline constexpr char kDeadlineExceeded[] = "DEADLINE_EXCEEDED";
 inline constexpr char kResourceExhausted[] = "RESOURCE_EXHAUSTED";
 // Ours.
 inline constexpr char kStoreUnavailable[] = "STORE_UNAVAILABLE";
+inline constexpr char kStoreDamaged[] = "STORE_DAMAGED";
 inline constexpr char kInternal[] = "INTERNAL";
 
-inline constexpr std::array<absl::string_view, 25> kAll = {
+inline constexpr std::array<absl::string_view, 29> kAll = {
     kInvalidField,     kInvalidImage,      kImageTooLarge,
     kInvalidOption,    kInvalidPageToken,  kDuplicateClass,
     kRequestIdReused,  kStreamOrder,       kVocabularyNotFound,
@@ -52,7 +56,8 @@ inline constexpr std::array<absl::string_view, 25> kAll = {
     kPrototypeDamaged, kNoForeground,      kQueueFull,
     kDraining,         kFrameDropped,      kCancelled,
     kDeadlineExceeded, kResourceExhausted, kStoreUnavailable,
-    kInternal};
+    kStoreBusy,        kStoreState,        kNoBackupFolder,
+    kStoreDamaged,     kInternal};
 
 }  // namespace ovdiff::server::reasons
 

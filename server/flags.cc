@@ -1,8 +1,11 @@
 #include "server/flags.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>
+#include <system_error>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -80,6 +83,11 @@ void AddServerFlags(CLI::App& app, ServerOptions& server) {
   Add(app, "--build-threads", server.build_threads, "Jobs built at once");
   Add(app, "--prototype-cache-bytes", server.prototype_cache_bytes,
       "Loaded prototypes that are kept");
+  app.add_option("--backup-dir", server.backup_folder,
+                 "Folder for the backups that clients may ask for, best on "
+                 "another volume; without it they are refused");
+  Add(app, "--keep-backups", server.keep_backups,
+      "Backups kept there; older ones go once a new one is whole; 0: all");
   AddSeconds(app, "--drain-delay", server.drain_delay,
              "Between 'not ready' and the end of serving; 5 suits Kubernetes");
   AddSeconds(app, "--drain-timeout", server.drain_timeout,
@@ -126,6 +134,26 @@ void AddLogFlags(CLI::App& app, Flags& flags) {
                  "address, a line each");
 }
 
+// A backup goes with the volume, and its folder with the store, that it is in.
+absl::Status CheckBackupFolder(const Flags& flags) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto normal = [&error](const std::string& path) {
+    const fs::path whole = fs::weakly_canonical(fs::absolute(path), error);
+    return whole.has_filename() ? whole : whole.parent_path();
+  };
+  const fs::path store = normal(flags.store_path);
+  const fs::path backups = normal(flags.server.backup_folder);
+  if (flags.server.backup_folder.empty() ||
+      std::mismatch(store.begin(), store.end(), backups.begin(), backups.end())
+              .first != store.end()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--backup-dir ", flags.server.backup_folder, " is inside the store ",
+      flags.store_path, "; take a folder outside, best on another volume"));
+}
+
 }  // namespace
 
 std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
@@ -149,7 +177,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   flags.store.path = flags.store_path;
-  if (const absl::Status status = Validate(flags.server); !status.ok()) {
+  absl::Status status = Validate(flags.server);
+  status.Update(CheckBackupFolder(flags));
+  if (!status.ok()) {
     std::cerr << "ovdiffd: " << status.message() << "\n";
     return 2;
   }

@@ -38,7 +38,7 @@ class Metrics {
   void MessageReceived(const MethodInfo& method);
   void MessageSent(const MethodInfo& method);
 
-  // `lane`: "segment", "control", "device".
+  // `lane`: "segment", "control", "store", "device".
   void QueueWait(absl::string_view lane, absl::Duration wait);
   // `reason`: an ErrorInfo reason.
   void Rejected(absl::string_view reason);

@@ -17,6 +17,7 @@ namespace {
 
 constexpr char kVocabularyService[] = "ovdiff.v1.VocabularyService";
 constexpr char kSegmentationService[] = "ovdiff.v1.SegmentationService";
+constexpr char kStoreService[] = "ovdiff.v1.StoreService";
 constexpr char kInfoService[] = "ovdiff.v1.InfoService";
 
 constexpr absl::Duration kMonitorInterval = absl::Seconds(1);
@@ -42,6 +43,18 @@ Executor::Options ControlExecutorOptions(const ServerOptions& options,
           .max_bytes = 0,
           .on_start = [&metrics](absl::Duration wait) {
             metrics.QueueWait("control", wait);
+          }};
+}
+
+// One runs an operation on the store, the other refuses those that come
+// meanwhile.
+Executor::Options StoreExecutorOptions(Metrics& metrics) {
+  return {.name = "store",
+          .num_threads = 2,
+          .max_tasks = 64,
+          .max_bytes = 0,
+          .on_start = [&metrics](absl::Duration wait) {
+            metrics.QueueWait("store", wait);
           }};
 }
 
@@ -78,6 +91,7 @@ Server::Server(const ServerOptions& options, const Dependencies& dependencies)
       store_(with_.store, with_.metrics),
       segment_executor_(SegmentExecutorOptions(options, with_.metrics)),
       control_executor_(ControlExecutorOptions(options, with_.metrics)),
+      store_executor_(StoreExecutorOptions(with_.metrics)),
       cache_(with_.engine, store_, with_.metrics,
              options.prototype_cache_bytes),
       segmenter_(with_.engine, cache_, with_.metrics, options.limits),
@@ -86,6 +100,13 @@ Server::Server(const ServerOptions& options, const Dependencies& dependencies)
                     with_.metrics, options.limits),
       vocabulary_(jobs_, cache_, store_, control_executor_, with_.metrics,
                   options.limits),
+      store_service_({.store = store_,
+                      .admin = with_.store.admin(),
+                      .cache = cache_,
+                      .long_executor = store_executor_,
+                      .control_executor = control_executor_,
+                      .metrics = with_.metrics},
+                     options),
       info_(with_.engine, with_.metrics, options.limits),
       collector_(std::make_shared<ServerCollector>(with_.engine, with_.store)) {
 }
@@ -116,6 +137,7 @@ absl::Status Server::Listen() {
                            grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&segmentation_);
   builder.RegisterService(&vocabulary_);
+  builder.RegisterService(&store_service_);
   builder.RegisterService(&info_);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || port == 0) {
@@ -131,8 +153,8 @@ absl::Status Server::Listen() {
 
 void Server::SetServing(bool is_serving) {
   grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  for (const char* service :
-       {"", kVocabularyService, kSegmentationService, kInfoService}) {
+  for (const char* service : {"", kVocabularyService, kSegmentationService,
+                              kStoreService, kInfoService}) {
     health->SetServingStatus(service, is_serving);
   }
 }
@@ -190,6 +212,7 @@ void Server::Stop() {
     is_stopped_ = true;
   }
   segmentation_.Drain();
+  store_service_.Drain();
   jobs_.Stop();
   if (grpc_ != nullptr) {
     grpc_->Shutdown(absl::ToChronoTime(absl::Now() + options_.drain_timeout));
@@ -197,6 +220,7 @@ void Server::Stop() {
   }
   segment_executor_.Stop();
   control_executor_.Stop();
+  store_executor_.Stop();
   Log(LogLevel::kInfo, "stopped");
 }
 

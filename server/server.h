@@ -22,6 +22,7 @@
 #include "server/segmentation_service.h"
 #include "server/server_collector.h"
 #include "server/server_options.h"
+#include "server/store_service.h"
 #include "server/vocabulary_cache.h"
 #include "server/vocabulary_service.h"
 #include "store/prototype_store.h"
@@ -69,11 +70,13 @@ class Server {
   MeasuredStore store_;
   Executor segment_executor_;
   Executor control_executor_;
+  Executor store_executor_;
   VocabularyCache cache_;
   PictureSegmenter segmenter_;
   JobQueue jobs_;
   SegmentationServiceImpl segmentation_;
   VocabularyServiceImpl vocabulary_;
+  StoreServiceImpl store_service_;
   InfoServiceImpl info_;
   std::shared_ptr<ServerCollector> collector_;
   std::unique_ptr<grpc::Server> grpc_;

@@ -23,6 +23,7 @@ absl::Status Validate(const ServerOptions& options) {
       {"control_threads", options.control_threads, 1, 1024},
       {"build_threads", options.build_threads, 1, 64},
       {"prototype_cache_bytes", options.prototype_cache_bytes, 0, kMany},
+      {"keep_backups", options.keep_backups, 0, 1 << 20},
       // gRPC counts message bytes in an int.
       {"max_message_bytes", limits.max_message_bytes, 1 << 16, (1LL << 31) - 1},
       {"max_image_pixels", limits.max_image_pixels, 1, int64_t{1} << 30},

@@ -39,6 +39,9 @@ struct ServerOptions {
   int control_threads = 4;   // Everything that reads the store.
   int build_threads = 1;     // Jobs built at once.
   int64_t prototype_cache_bytes = int64_t{1} << 30;
+  // Where BackUpStore puts backups; empty: it is refused. Outside the store.
+  std::string backup_folder;
+  int keep_backups = 0;  // Older ones go once a new one is whole; 0: none goes.
   // Between "not ready" and the end of serving, for balancers to notice; 5 s
   // suits Kubernetes, 0 a terminal.
   absl::Duration drain_delay = absl::ZeroDuration();

@@ -127,6 +127,11 @@ void VocabularyCache::HeadChanged(store::Vocabulary head) {
   }
 }
 
+void VocabularyCache::ForgetVersions() {
+  MutexLock lock(&mutex_);
+  versions_.clear();
+}
+
 VocabularyCache::Entries VocabularyCache::NewEntries(
     const store::Vocabulary& known, const store::Vocabulary& head) {
   std::set<store::ContentKey> old;

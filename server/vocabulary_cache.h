@@ -49,6 +49,9 @@ class VocabularyCache {
   // new head: the switch costs no Segment anything.
   void HeadChanged(store::Vocabulary head);
 
+  // To be called when versions may have left the store. Loaded prototypes stay.
+  void ForgetVersions();
+
   // The classes' prototypes in the order of `entries`. What is missing is read
   // some sets at a time; one thread loads a key, the others wait for it. Errors
   // name the class:

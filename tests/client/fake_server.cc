@@ -75,6 +75,7 @@ FakeServer::FakeServer() {
   builder.RegisterService(static_cast<v1::VocabularyService::Service*>(this));
   builder.RegisterService(static_cast<v1::SegmentationService::Service*>(this));
   builder.RegisterService(static_cast<v1::InfoService::Service*>(this));
+  builder.RegisterService(&store);
   server_ = builder.BuildAndStart();
   address_ = absl::StrCat("127.0.0.1:", port);
 }

@@ -14,6 +14,7 @@
 #include "ovdiff/v1/info_service.grpc.pb.h"
 #include "ovdiff/v1/segmentation_service.grpc.pb.h"
 #include "ovdiff/v1/vocabulary_service.grpc.pb.h"
+#include "tests/client/fake_store.h"
 
 namespace ovdiff::client {
 
@@ -28,6 +29,8 @@ class FakeServer final : public v1::VocabularyService::Service,
   ~FakeServer() override;
 
   const std::string& address() const { return address_; }
+
+  FakeStore store;  // StoreService.
 
   // What the next calls meet. Set before calling.
   int refuse_segments = 0;  // Segment says UNAVAILABLE with RetryInfo so often.

@@ -190,7 +190,7 @@ class WholeJob(ServerCase):
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         answer = next(reflect(iter([b"\x3a\x01*"]), timeout=PATIENCE_SECONDS))
         for name in (b"ovdiff.v1.VocabularyService", b"ovdiff.v1.SegmentationService",
-                     b"ovdiff.v1.InfoService", b"grpc.health.v1.Health"):
+                     b"ovdiff.v1.StoreService", b"ovdiff.v1.InfoService", b"grpc.health.v1.Health"):
             self.assertIn(name, answer)
 
     def test_admin_port(self):

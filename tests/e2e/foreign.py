@@ -36,7 +36,7 @@ class Grpcurl(ServerCase):
         status, output, errors = self.grpcurl(address, "list")
         self.assertEqual(0, status, errors)
         self.assertLessEqual({"ovdiff.v1.VocabularyService", "ovdiff.v1.SegmentationService",
-                              "ovdiff.v1.InfoService", "grpc.health.v1.Health"},
+                              "ovdiff.v1.StoreService", "ovdiff.v1.InfoService", "grpc.health.v1.Health"},
                              set(output.split()))
         status, output, errors = self.grpcurl(address, "describe", "ovdiff.v1.SegmentRequest")
         self.assertEqual(0, status, errors)
@@ -55,6 +55,18 @@ class Grpcurl(ServerCase):
         self.assertEqual(0, status, errors)
         answer = json_format.Parse(output, seg_pb.SegmentResponse())
         self.assertEqual(answer_of(self.client.segment("shop", scene(0))), answer_of(answer))
+
+    def test_verifies_the_store(self):
+        self.client.add("kept", ["dress"])
+        status, output, errors = self.grpcurl(self.server.address(),
+                                              "ovdiff.v1.StoreService/VerifyStore", message={})
+        self.assertEqual(0, status, errors)
+        self.assertIn('"last": true', output)
+        self.assertNotIn("problems", output)
+        status, output, errors = self.grpcurl(self.server.address(),
+                                              "ovdiff.v1.StoreService/CollectGarbage", message={})
+        self.assertEqual(0, status, errors)
+        self.assertIn('"dryRun": true', output)
 
     def test_errors_are_readable(self):
         status, _, errors = self.grpcurl(

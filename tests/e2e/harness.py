@@ -21,6 +21,8 @@ from ovdiff.v1 import info_service_pb2 as info_pb
 from ovdiff.v1 import info_service_pb2_grpc as info_grpc
 from ovdiff.v1 import segmentation_service_pb2 as seg_pb
 from ovdiff.v1 import segmentation_service_pb2_grpc as seg_grpc
+from ovdiff.v1 import store_service_pb2 as store_pb
+from ovdiff.v1 import store_service_pb2_grpc as store_grpc
 from ovdiff.v1 import types_pb2 as types_pb
 from ovdiff.v1 import vocabulary_service_pb2 as vocab_pb
 from ovdiff.v1 import vocabulary_service_pb2_grpc as vocab_grpc
@@ -148,6 +150,7 @@ class Client:
         self.channel = grpc.insecure_channel(address, options=options)
         self.vocabulary = vocab_grpc.VocabularyServiceStub(self.channel)
         self.segmentation = seg_grpc.SegmentationServiceStub(self.channel)
+        self.store = store_grpc.StoreServiceStub(self.channel)
         self.info = info_grpc.InfoServiceStub(self.channel)
 
     def __enter__(self):
@@ -274,4 +277,4 @@ class ServerCase(unittest.TestCase):
 
 __all__ = ["BIN", "BUNDLE", "Client", "PATIENCE_SECONDS", "SCENES", "SOURCE", "Server",
            "ServerCase", "add_request", "answer_of", "grpc", "info_pb", "png", "read_png",
-           "run_to_failure", "scene", "seg_pb", "types_pb", "vocab_pb"]
+           "run_to_failure", "scene", "seg_pb", "store_pb", "types_pb", "vocab_pb"]

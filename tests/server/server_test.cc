@@ -52,7 +52,7 @@ TEST_F(ServerTest, HealthIsPerServiceAndUnknownOnesAreNotServing) {
   TestServer server(engine_, *store_);
   for (const char* service :
        {"", "ovdiff.v1.SegmentationService", "ovdiff.v1.VocabularyService",
-        "ovdiff.v1.InfoService"}) {
+        "ovdiff.v1.StoreService", "ovdiff.v1.InfoService"}) {
     EXPECT_TRUE(IsServing(server.channel, service)) << service;
   }
   EXPECT_FALSE(IsServing(server.channel, "ovdiff.v1.Other"));
