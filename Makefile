@@ -109,6 +109,14 @@ ablations: deps configure ## All ablations, and rivals if TORCH_PYTHON= is given
 	$(SAY) "Colours as classes"
 	@$(run_accuracy) --dataset=scenes-colours $(accuracy_flags)
 
+.PHONY: torture
+torture: deps configure ## Kill, cut off, corrupt and fill the store against an oracle (20 minutes at most)
+	$(SAY) "Building the torture"
+	@cmake --build $(BUILD) -j $(JOBS) --target store_torture
+	$(SAY) "Torture; TORTURE='--seed 7 --only kills' narrows it"
+	@$(BUILD)/bin/store_torture --report build/torture/report.json \
+	  --work build/torture/work $(TORTURE)
+
 .PHONY: cuda
 cuda: packages ## Build and link with CUDA into build/cuda (2.5 GB of downloads; needs no GPU)
 	$(SAY) "LibTorch with CUDA under .deps/"
