@@ -19,6 +19,9 @@ constexpr char kFooter[] = R"(Examples:
   ovdiff segment photo.jpg --vocabulary shop -o out/
   ovdiff stream frames/ --vocabulary shop -o out/ --json
   ovdiff classes --vocabulary shop --json | jq -r '.classes[].name'
+  ovdiff export --vocabulary shop > shop.ovpack
+  ovdiff import shop.ovpack --vocabulary shop
+  ovdiff diff shop@12 shop@13
   ovdiff jobs cancel JOB
 
 Results go to standard output, progress and errors to standard error.
@@ -43,7 +46,7 @@ void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
       ->capture_default_str();
   app.add_option("--timeout", flags.timeout_s,
                  "Seconds that a request may take (default: 60; none for add, "
-                 "stream and long operations on the store)")
+                 "stream, export, import and long operations on the store)")
       ->check(CLI::PositiveNumber);
   app.add_flag("--json", flags.json, "JSON on standard output");
 }
@@ -53,6 +56,8 @@ void RegisterCommands(Registry& registry) {
   RegisterSegment(registry);
   RegisterStream(registry);
   RegisterVocabularyCommands(registry);
+  RegisterPacks(registry);
+  RegisterDiff(registry);
   RegisterJobs(registry);
   RegisterStore(registry);
   RegisterServerCommands(registry);

@@ -107,8 +107,10 @@ absl::Status MakeFolder(const std::string& folder);
 std::vector<std::string> OutputNames(const std::vector<std::string>& paths);
 
 void RegisterAdd(Registry& registry);
+void RegisterDiff(Registry& registry);
 void RegisterJobs(Registry& registry);
 void RegisterVocabularyCommands(Registry& registry);
+void RegisterPacks(Registry& registry);
 void RegisterServerCommands(Registry& registry);
 void RegisterSegment(Registry& registry);
 void RegisterStore(Registry& registry);

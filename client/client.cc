@@ -27,7 +27,9 @@ constexpr char kServiceConfig[] = R"({"methodConfig":[{
     {"service":"ovdiff.v1.VocabularyService","method":"GetJob"},
     {"service":"ovdiff.v1.VocabularyService","method":"CancelJob"},
     {"service":"ovdiff.v1.VocabularyService","method":"ListClasses"},
-    {"service":"ovdiff.v1.VocabularyService","method":"ListVocabularies"}],
+    {"service":"ovdiff.v1.VocabularyService","method":"ListVocabularies"},
+    {"service":"ovdiff.v1.VocabularyService",
+     "method":"DiffVocabularyVersions"}],
   "retryPolicy":{
     "maxAttempts":4,"initialBackoff":"0.2s","maxBackoff":"2s",
     "backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]})";
@@ -253,6 +255,64 @@ absl::StatusOr<int64_t> Client::RemoveClasses(
     return response.status();
   }
   return response->version();
+}
+
+absl::Status Client::ExportVocabulary(
+    const v1::ExportVocabularyRequest& request, const ByteSink& sink,
+    const CallOptions& options) {
+  grpc::ClientContext context;
+  SetDeadline(Deadline(options, absl::InfiniteDuration()), context);
+  std::stop_callback on_stop(options.stop, [&context] { context.TryCancel(); });
+  auto reader = vocabularies_->ExportVocabulary(&context, request);
+  v1::ExportVocabularyResponse message;
+  absl::Status sunk;
+  while (sunk.ok() && reader->Read(&message)) {
+    sunk = sink(message.data());
+  }
+  if (!sunk.ok()) {
+    context.TryCancel();
+  }
+  const grpc::Status status = reader->Finish();
+  return sunk.ok() ? FromGrpcStatus(status) : sunk;
+}
+
+absl::StatusOr<v1::ImportVocabularyResponse> Client::ImportVocabulary(
+    const v1::ImportConfig& config, const ByteSource& source,
+    const CallOptions& options) {
+  grpc::ClientContext context;
+  SetDeadline(Deadline(options, absl::InfiniteDuration()), context);
+  std::stop_callback on_stop(options.stop, [&context] { context.TryCancel(); });
+  v1::ImportVocabularyResponse response;
+  auto writer = vocabularies_->ImportVocabulary(&context, &response);
+  v1::ImportVocabularyRequest message;
+  *message.mutable_config() = config;
+  // A server that refuses before the end makes a write fail; Finish() says why.
+  while (writer->Write(message)) {
+    absl::StatusOr<std::string> bytes = source();
+    if (!bytes.ok()) {
+      context.TryCancel();
+      writer->Finish();
+      return bytes.status();
+    }
+    if (bytes->empty()) {
+      writer->WritesDone();
+      break;
+    }
+    message.set_data(*std::move(bytes));
+  }
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) {
+    return FromGrpcStatus(status);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::DiffVocabularyVersionsResponse>
+Client::DiffVocabularyVersions(const v1::DiffVocabularyVersionsRequest& request,
+                               const CallOptions& options) {
+  return Unary(*vocabularies_,
+               &v1::VocabularyService::StubInterface::DiffVocabularyVersions,
+               request, options, options_.timeout);
 }
 
 absl::StatusOr<v1::SegmentResponse> Client::Segment(

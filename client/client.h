@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/stream_session.h"
 #include "grpcpp/channel.h"
@@ -47,7 +48,8 @@ struct ClientOptions {
 
 struct CallOptions {
   // From the call's start; nullopt: ClientOptions::timeout for unary calls,
-  // none for AddClasses, StreamSegment and long operations on the store.
+  // none for AddClasses, StreamSegment, ExportVocabulary, ImportVocabulary and
+  // long operations on the store.
   std::optional<absl::Duration> timeout = std::nullopt;
   // Cancels the call, which then returns CANCELLED.
   std::stop_token stop = {};
@@ -74,6 +76,10 @@ using AddProgress =
 
 // How far a verification of the store is. Called on the caller's thread.
 using StoreProgress = std::function<void(const v1::StoreCheck& check)>;
+// Takes the next bytes of a file; its error ends the call.
+using ByteSink = std::function<absl::Status(absl::string_view)>;
+// Gives the next bytes of a file; empty: the end. Its error ends the call.
+using ByteSource = std::function<absl::StatusOr<std::string>()>;
 
 // Thread-safe. Calls that change nothing, or nothing twice, are retried on
 // UNAVAILABLE (a gRPC service config: 4 attempts, backoff 0.2 s doubling to 2
@@ -114,6 +120,19 @@ class Client {
   absl::StatusOr<int64_t> RemoveClasses(const std::string& vocabulary,
                                         const std::vector<std::string>& names,
                                         const CallOptions& options = {});
+
+  // The class pack, in parts as they come. Not retried; what the sink had taken
+  // before an error is not a whole pack.
+  absl::Status ExportVocabulary(const v1::ExportVocabularyRequest& request,
+                                const ByteSink& sink,
+                                const CallOptions& options = {});
+  // Not retried. Without options.timeout there is none.
+  absl::StatusOr<v1::ImportVocabularyResponse> ImportVocabulary(
+      const v1::ImportConfig& config, const ByteSource& source,
+      const CallOptions& options = {});
+  absl::StatusOr<v1::DiffVocabularyVersionsResponse> DiffVocabularyVersions(
+      const v1::DiffVocabularyVersionsRequest& request,
+      const CallOptions& options = {});
 
   absl::StatusOr<v1::SegmentResponse> Segment(const v1::SegmentRequest& request,
                                               const CallOptions& options = {});

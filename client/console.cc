@@ -60,6 +60,7 @@ Console StandardConsole() {
   const char* term = std::getenv("TERM");
   console.live = isatty(STDERR_FILENO) != 0 && term != nullptr &&
                  std::string(term) != "dumb" && std::getenv("CI") == nullptr;
+  console.out_is_terminal = isatty(STDOUT_FILENO) != 0;
   winsize size{};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     console.columns = size.ws_col;

@@ -19,6 +19,7 @@ struct Console {
   int columns = 80;
   int rows = 24;
   bool unicode = false;  // May use block characters.
+  bool out_is_terminal = false;
 };
 
 // The process's own streams, terminal size and locale. TERM=dumb and CI are

@@ -1,10 +1,13 @@
 #include "server/admin_server.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <utility>
@@ -16,6 +19,20 @@
 #include "absl/time/time.h"
 #include "engine/base/mutex.h"
 #include "prometheus/text_serializer.h"
+
+// civetweb gives its threads 100 KB of stack, with no option for more, and
+// glibc takes every library's thread-local data out of it. OpenBLAS, which
+// OpenCV brings in where it is the system's BLAS, has 61 KB: beside LibTorch's
+// no thread starts, and alone it leaves too little for an error page. So this
+// stands before glibc's own, for the whole program.
+extern "C" int pthread_attr_setstacksize(pthread_attr_t* attributes,
+                                         size_t bytes) noexcept {
+  constexpr size_t kMinBytes = 1 << 20;
+  using Function = int (*)(pthread_attr_t*, size_t);
+  static const auto next =
+      reinterpret_cast<Function>(dlsym(RTLD_NEXT, "pthread_attr_setstacksize"));
+  return next(attributes, std::max(bytes, kMinBytes));
+}
 
 namespace ovdiff::server {
 namespace {

@@ -20,6 +20,18 @@ constexpr absl::Duration kPoll = absl::Milliseconds(50);
 
 }  // namespace
 
+absl::StatusOr<SupportSet> DecodeSupportSet(const store::SupportRecord& record,
+                                            const Limits& limits) {
+  SupportSet support;
+  for (const store::SupportPictureRecord& picture : record.pictures) {
+    SupportPicture& out = support.pictures.emplace_back();
+    OVDIFF_ASSIGN_OR_RETURN(out.image, DecodeImage(picture.png, limits));
+    out.attribution = {picture.attribution_width, picture.attribution_height,
+                       picture.attribution};
+  }
+  return support;
+}
+
 class ClassBuilder::KeyLock {
  public:
   static absl::StatusOr<std::unique_ptr<KeyLock>> Take(
@@ -135,7 +147,7 @@ absl::StatusOr<SupportSet> ClassBuilder::GetSupportSet(
   *hit = v1::CACHE_HIT_NONE;
   const auto record = store_.GetSupportSet(described.support_key);
   if (record.ok()) {
-    absl::StatusOr<SupportSet> stored = Decode(*record);
+    absl::StatusOr<SupportSet> stored = DecodeSupportSet(*record, limits_);
     if (stored.ok()) {
       metrics_.PrototypeHit("pictures");
       *hit = v1::CACHE_HIT_PICTURES;
@@ -158,18 +170,6 @@ absl::StatusOr<SupportSet> ClassBuilder::GetSupportSet(
       engine_.PaintSupportSet(described.prompt, options.generation, control,
                               on));
   OVDIFF_RETURN_IF_ERROR(StoreSupportSet(described, options, support));
-  return support;
-}
-
-absl::StatusOr<SupportSet> ClassBuilder::Decode(
-    const store::SupportRecord& record) const {
-  SupportSet support;
-  for (const store::SupportPictureRecord& picture : record.pictures) {
-    SupportPicture& out = support.pictures.emplace_back();
-    OVDIFF_ASSIGN_OR_RETURN(out.image, DecodeImage(picture.png, limits_));
-    out.attribution = {picture.attribution_width, picture.attribution_height,
-                       picture.attribution};
-  }
   return support;
 }
 

@@ -19,6 +19,10 @@
 
 namespace ovdiff::server {
 
+// The pictures of a stored support set. kInvalidArgument.
+absl::StatusOr<SupportSet> DecodeSupportSet(const store::SupportRecord& record,
+                                            const Limits& limits);
+
 // Thread-safe. Blocks for as long as a class takes.
 class ClassBuilder {
  public:
@@ -60,7 +64,6 @@ class ClassBuilder {
                                            const CallControl& control,
                                            const engine::ProgressCallback& on,
                                            v1::CacheHit* hit);
-  absl::StatusOr<SupportSet> Decode(const store::SupportRecord& record) const;
   absl::Status StoreSupportSet(const store::NewClass& described,
                                const ResolvedBuildOptions& options,
                                const SupportSet& support);

@@ -291,6 +291,9 @@ v1::Limits FromLimits(const Limits& limits) {
   out.set_job_retention_seconds(absl::ToDoubleSeconds(limits.job_retention));
   out.set_max_streams(limits.max_streams);
   out.set_max_bytes_in_flight(limits.max_bytes_in_flight);
+  out.set_max_pack_bytes(limits.max_pack_bytes);
+  out.set_max_imports(limits.max_imports);
+  out.set_max_exports(limits.max_exports);
   return out;
 }
 

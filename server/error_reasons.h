@@ -35,6 +35,13 @@ inline constexpr char kNoForeground[] = "NO_FOREGROUND";
 inline constexpr char kStoreBusy[] = "STORE_BUSY";
 inline constexpr char kStoreState[] = "STORE_STATE";
 inline constexpr char kNoBackupFolder[] = "NO_BACKUP_FOLDER";
+// Class packs.
+inline constexpr char kPackDamaged[] = "PACK_DAMAGED";
+inline constexpr char kPackFormat[] = "PACK_FORMAT";
+inline constexpr char kPackForeign[] = "PACK_FOREIGN";
+inline constexpr char kPackUntrusted[] = "PACK_UNTRUSTED";
+inline constexpr char kPackTooLarge[] = "PACK_TOO_LARGE";
+inline constexpr char kClassConflict[] = "CLASS_CONFLICT";
 // Load and time.
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kDraining[] = "DRAINING";
@@ -47,17 +54,16 @@ inline constexpr char kStoreUnavailable[] = "STORE_UNAVAILABLE";
 inline constexpr char kStoreDamaged[] = "STORE_DAMAGED";
 inline constexpr char kInternal[] = "INTERNAL";
 
-inline constexpr std::array<absl::string_view, 29> kAll = {
-    kInvalidField,     kInvalidImage,      kImageTooLarge,
-    kInvalidOption,    kInvalidPageToken,  kDuplicateClass,
-    kRequestIdReused,  kStreamOrder,       kVocabularyNotFound,
-    kClassNotFound,    kJobNotFound,       kVocabularyEmpty,
-    kVocabularyFull,   kPrototypeMissing,  kPrototypeStale,
-    kPrototypeDamaged, kNoForeground,      kQueueFull,
-    kDraining,         kFrameDropped,      kCancelled,
-    kDeadlineExceeded, kResourceExhausted, kStoreUnavailable,
-    kStoreBusy,        kStoreState,        kNoBackupFolder,
-    kStoreDamaged,     kInternal};
+inline constexpr std::array<absl::string_view, 35> kAll = {
+    kInvalidField,       kInvalidImage,     kImageTooLarge,   kInvalidOption,
+    kInvalidPageToken,   kDuplicateClass,   kRequestIdReused, kStreamOrder,
+    kVocabularyNotFound, kClassNotFound,    kJobNotFound,     kVocabularyEmpty,
+    kVocabularyFull,     kPrototypeMissing, kPrototypeStale,  kPrototypeDamaged,
+    kNoForeground,       kPackDamaged,      kPackFormat,      kPackForeign,
+    kPackUntrusted,      kPackTooLarge,     kClassConflict,   kQueueFull,
+    kDraining,           kFrameDropped,     kCancelled,       kDeadlineExceeded,
+    kResourceExhausted,  kStoreUnavailable, kStoreBusy,       kStoreState,
+    kNoBackupFolder,     kStoreDamaged,     kInternal};
 
 }  // namespace ovdiff::server::reasons
 

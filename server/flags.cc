@@ -10,7 +10,9 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "engine/base/status_macros.h"
 #include "server/info_service.h"
+#include "server/pack_keys.h"
 
 namespace ovdiff::server {
 namespace {
@@ -70,7 +72,8 @@ void AddStoreFlags(CLI::App& app, Flags& flags) {
       "Writes are refused when the volume has less room than this");
 }
 
-void AddServerFlags(CLI::App& app, ServerOptions& server) {
+void AddServerFlags(CLI::App& app, Flags& flags) {
+  ServerOptions& server = flags.server;
   Add(app, "--listen", server.listen_address,
       "gRPC address, host:port; port 0: any. No TLS and no authentication: "
       "keep it on loopback or behind a proxy");
@@ -88,6 +91,15 @@ void AddServerFlags(CLI::App& app, ServerOptions& server) {
                  "another volume; without it they are refused");
   Add(app, "--keep-backups", server.keep_backups,
       "Backups kept there; older ones go once a new one is whole; 0: all");
+  app.add_option("--spool-dir", server.spool_folder,
+                 "Folder for class packs while they come in (default: the "
+                 "store's, or /tmp with --store memory)");
+  Add(app, "--spool-min-free-bytes", server.spool_min_free_bytes,
+      "Imports are refused when its volume has less room than this");
+  app.add_option("--trusted-pack-key", flags.trusted_pack_key_paths,
+                 "PEM file with an Ed25519 public key; with one or more, only "
+                 "class packs signed by them are imported")
+      ->type_name("FILE");
   AddSeconds(app, "--drain-delay", server.drain_delay,
              "Between 'not ready' and the end of serving; 5 suits Kubernetes");
   AddSeconds(app, "--drain-timeout", server.drain_timeout,
@@ -113,6 +125,12 @@ void AddLimitFlags(CLI::App& app, Limits& limits) {
       "Bytes of their pictures, together");
   Add(app, "--max-queued-jobs", limits.max_queued_jobs,
       "Jobs that run or wait");
+  Add(app, "--max-pack-bytes", limits.max_pack_bytes,
+      "Bytes of an imported class pack");
+  Add(app, "--max-imports", limits.max_imports,
+      "ImportVocabulary calls at once");
+  Add(app, "--max-exports", limits.max_exports,
+      "ExportVocabulary calls at once");
   Add(app, "--max-streams", limits.max_streams, "StreamSegment calls at once");
   Add(app, "--max-stream-in-flight", limits.max_stream_in_flight,
       "Frames in flight of one stream");
@@ -154,6 +172,15 @@ absl::Status CheckBackupFolder(const Flags& flags) {
       flags.store_path, "; take a folder outside, best on another volume"));
 }
 
+absl::Status ReadTrustedKeys(Flags& flags) {
+  for (const std::string& path : flags.trusted_pack_key_paths) {
+    OVDIFF_ASSIGN_OR_RETURN(const store::Ed25519PublicKey key,
+                            ReadPublicKey(path));
+    flags.server.trusted_pack_keys.push_back(key);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
@@ -168,7 +195,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
                  "File of `name = value` lines, as the flags without dashes");
   AddEngineFlags(app, flags.engine);
   AddStoreFlags(app, flags);
-  AddServerFlags(app, flags.server);
+  AddServerFlags(app, flags);
   AddLimitFlags(app, flags.server.limits);
   AddLogFlags(app, flags);
   try {
@@ -177,7 +204,11 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   flags.store.path = flags.store_path;
-  absl::Status status = Validate(flags.server);
+  if (app.count("--spool-dir") == 0 && flags.store_path != "memory") {
+    flags.server.spool_folder = flags.store_path;
+  }
+  absl::Status status = ReadTrustedKeys(flags);
+  status.Update(Validate(flags.server));
   status.Update(CheckBackupFolder(flags));
   if (!status.ok()) {
     std::cerr << "ovdiffd: " << status.message() << "\n";

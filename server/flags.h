@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "server/server_options.h"
@@ -16,6 +17,7 @@ struct Flags {
   std::string store_path;  // "memory": nothing is kept.
   store::StoreOptions store;
   ServerOptions server;
+  std::vector<std::string> trusted_pack_key_paths;
   std::string address_file;
   std::string log_level = "info";
   bool log_as_json = false;

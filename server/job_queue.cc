@@ -152,37 +152,7 @@ absl::Status JobQueue::CheckVocabularyRoom(
     return absl::OkStatus();
   }
   OVDIFF_RETURN_IF_ERROR(head.status());
-  absl::flat_hash_map<std::string, std::string> names;  // Normal form -> name.
-  for (const store::ClassEntry& entry : (*head)->classes) {
-    const auto normal = engine::NormalizePrompt(entry.name);
-    names.emplace(normal.ok() ? *normal : entry.name, entry.name);
-  }
-  for (int i = 0; i < request.classes_size(); ++i) {
-    const std::string& name = request.classes(i).name();
-    OVDIFF_ASSIGN_OR_RETURN(const std::string normal,
-                            engine::NormalizePrompt(name));
-    const auto [it, is_new] = names.emplace(normal, name);
-    if (!is_new && it->second != name) {
-      return FieldError(
-          absl::StrCat("classes[", i, "].name"),
-          absl::StrCat("classes[", i, "].name ", Quoted(name),
-                       " is the same class as ", Quoted(it->second),
-                       " in vocabulary ", Quoted(request.vocabulary()),
-                       "; names must differ in more than case and spaces"),
-          reasons::kDuplicateClass);
-    }
-  }
-  if (static_cast<int64_t>(names.size()) >
-      options_.limits.max_classes_per_vocabulary) {
-    return PreconditionError(
-        request.vocabulary(),
-        absl::StrCat("vocabulary ", Quoted(request.vocabulary()),
-                     " would have ", names.size(), " classes; ",
-                     options_.limits.max_classes_per_vocabulary,
-                     " are allowed"),
-        reasons::kVocabularyFull);
-  }
-  return absl::OkStatus();
+  return ValidateVocabularyRoom(request.classes(), **head, options_.limits);
 }
 
 absl::StatusOr<JobQueue::JobPtr> JobQueue::Register(const JobPtr& job,

@@ -20,7 +20,8 @@ namespace ovdiff::server {
 
 // One RPC method, as metrics and logs name it. Points to literals.
 struct MethodInfo {
-  absl::string_view type;     // "unary", "server_stream", "bidi_stream"
+  absl::string_view type;     // "unary", "server_stream", "client_stream",
+                              // "bidi_stream"
   absl::string_view service;  // "ovdiff.v1.SegmentationService"
   absl::string_view method;   // "Segment"
 };
@@ -38,7 +39,7 @@ class Metrics {
   void MessageReceived(const MethodInfo& method);
   void MessageSent(const MethodInfo& method);
 
-  // `lane`: "segment", "control", "store", "device".
+  // `lane`: "segment", "control", "store", "pack", "device".
   void QueueWait(absl::string_view lane, absl::Duration wait);
   // `reason`: an ErrorInfo reason.
   void Rejected(absl::string_view reason);

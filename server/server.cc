@@ -58,6 +58,33 @@ Executor::Options StoreExecutorOptions(Metrics& metrics) {
           }};
 }
 
+Executor::Options PackExecutorOptions(Metrics& metrics) {
+  // Long tasks, of which imports are bounded by max_imports.
+  return {.name = "pack",
+          .num_threads = 2,
+          .max_tasks = 64,
+          .max_bytes = 0,
+          .on_start = [&metrics](absl::Duration wait) {
+            metrics.QueueWait("pack", wait);
+          }};
+}
+
+VocabularyServiceImpl::PackOptions PackOptionsOf(const ServerOptions& options,
+                                                 const engine::EngineInfo& info,
+                                                 PackImporter& importer,
+                                                 Executor& executor) {
+  return {.importer = importer,
+          .executor = executor,
+          .spool = {.folder = options.spool_folder,
+                    .max_bytes = options.limits.max_pack_bytes,
+                    .min_free_bytes = options.spool_min_free_bytes},
+          .about = {.pictures = false,
+                    .program = absl::StrCat("ovdiffd ", kServerVersion),
+                    .bundle = info.bundle_name,
+                    .bundle_license = info.bundle_license,
+                    .license = ""}};
+}
+
 // gRPC's process-wide switches.
 void SetUpGrpc() {
   static std::once_flag once;
@@ -92,14 +119,19 @@ Server::Server(const ServerOptions& options, const Dependencies& dependencies)
       segment_executor_(SegmentExecutorOptions(options, with_.metrics)),
       control_executor_(ControlExecutorOptions(options, with_.metrics)),
       store_executor_(StoreExecutorOptions(with_.metrics)),
+      pack_executor_(PackExecutorOptions(with_.metrics)),
       cache_(with_.engine, store_, with_.metrics,
              options.prototype_cache_bytes),
       segmenter_(with_.engine, cache_, with_.metrics, options.limits),
       jobs_(with_.engine, store_, cache_, with_.metrics, options),
+      importer_(with_.engine, store_, cache_, options.limits,
+                options.trusted_pack_keys),
       segmentation_(segmenter_, segment_executor_, control_executor_,
                     with_.metrics, options.limits),
-      vocabulary_(jobs_, cache_, store_, control_executor_, with_.metrics,
-                  options.limits),
+      vocabulary_(jobs_, cache_, store_, control_executor_,
+                  PackOptionsOf(options, with_.engine.info(), importer_,
+                                pack_executor_),
+                  with_.metrics, options.limits),
       store_service_({.store = store_,
                       .admin = with_.store.admin(),
                       .cache = cache_,
@@ -221,6 +253,7 @@ void Server::Stop() {
   segment_executor_.Stop();
   control_executor_.Stop();
   store_executor_.Stop();
+  pack_executor_.Stop();
   Log(LogLevel::kInfo, "stopped");
 }
 

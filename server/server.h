@@ -17,6 +17,7 @@
 #include "server/job_queue.h"
 #include "server/measured_store.h"
 #include "server/metrics.h"
+#include "server/pack_importer.h"
 #include "server/picture_segmenter.h"
 #include "server/readiness.h"
 #include "server/segmentation_service.h"
@@ -71,9 +72,11 @@ class Server {
   Executor segment_executor_;
   Executor control_executor_;
   Executor store_executor_;
+  Executor pack_executor_;
   VocabularyCache cache_;
   PictureSegmenter segmenter_;
   JobQueue jobs_;
+  PackImporter importer_;
   SegmentationServiceImpl segmentation_;
   VocabularyServiceImpl vocabulary_;
   StoreServiceImpl store_service_;

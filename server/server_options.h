@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "store/pack/pack_format.h"
 
 namespace ovdiff::server {
 
@@ -21,6 +23,10 @@ struct Limits {
   int max_queued_segments = 256;
   int64_t max_bytes_in_flight = int64_t{512} << 20;
   int max_queued_jobs = 256;
+  // A class pack on its way in lies on disk (spool_folder) until it is done.
+  int64_t max_pack_bytes = int64_t{4} << 30;
+  int max_imports = 2;
+  int max_exports = 8;
   int max_streams = 64;
   int max_stream_in_flight = 8;  // Frames; also the default of a stream.
   int max_pictures = 256;
@@ -42,6 +48,12 @@ struct ServerOptions {
   // Where BackUpStore puts backups; empty: it is refused. Outside the store.
   std::string backup_folder;
   int keep_backups = 0;  // Older ones go once a new one is whole; 0: none goes.
+  // Where class packs lie while they come in, as files without a name.
+  std::string spool_folder = "/tmp";
+  // What that folder's volume must keep free.
+  int64_t spool_min_free_bytes = int64_t{256} << 20;
+  // If there are any, a class pack must be signed by one of them.
+  std::vector<store::Ed25519PublicKey> trusted_pack_keys;
   // Between "not ready" and the end of serving, for balancers to notice; 5 s
   // suits Kubernetes, 0 a terminal.
   absl::Duration drain_delay = absl::ZeroDuration();

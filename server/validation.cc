@@ -178,6 +178,40 @@ absl::Status ValidateClasses(
   return absl::OkStatus();
 }
 
+absl::Status ValidateVocabularyRoom(
+    const google::protobuf::RepeatedPtrField<v1::ClassSpec>& classes,
+    const store::Vocabulary& head, const Limits& limits) {
+  absl::flat_hash_map<std::string, std::string> names;  // Normal form -> name.
+  for (const store::ClassEntry& entry : head.classes) {
+    const auto normal = engine::NormalizePrompt(entry.name);
+    names.emplace(normal.ok() ? *normal : entry.name, entry.name);
+  }
+  for (int i = 0; i < classes.size(); ++i) {
+    const std::string& name = classes[i].name();
+    OVDIFF_ASSIGN_OR_RETURN(const std::string normal,
+                            engine::NormalizePrompt(name));
+    const auto [it, is_new] = names.emplace(normal, name);
+    if (!is_new && it->second != name) {
+      return FieldError(
+          absl::StrCat("classes[", i, "].name"),
+          absl::StrCat("classes[", i, "].name ", Quoted(name),
+                       " is the same class as ", Quoted(it->second),
+                       " in vocabulary ", Quoted(head.id.name),
+                       "; names must differ in more than case and spaces"),
+          reasons::kDuplicateClass);
+    }
+  }
+  if (static_cast<int64_t>(names.size()) > limits.max_classes_per_vocabulary) {
+    return PreconditionError(
+        head.id.name,
+        absl::StrCat("vocabulary ", Quoted(head.id.name), " would have ",
+                     names.size(), " classes; ",
+                     limits.max_classes_per_vocabulary, " are allowed"),
+        reasons::kVocabularyFull);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> PageSize(int requested) {
   if (requested < 0) {
     return FieldError(

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
 #include "server/server_options.h"
+#include "store/prototype_store.h"
 
 namespace ovdiff::server {
 
@@ -26,6 +27,11 @@ absl::Status ValidateClassName(absl::string_view name, absl::string_view field,
 absl::Status ValidateClasses(
     const google::protobuf::RepeatedPtrField<v1::ClassSpec>& classes,
     const Limits& limits);
+// Whether `classes` may join those of `head`: no name equal to another one
+// there after normalisation, and not too many together (kFailedPrecondition).
+absl::Status ValidateVocabularyRoom(
+    const google::protobuf::RepeatedPtrField<v1::ClassSpec>& classes,
+    const store::Vocabulary& head, const Limits& limits);
 // 0 becomes 100; more than 1000 becomes 1000; negative is refused.
 absl::StatusOr<int> PageSize(int requested);
 absl::Status ValidateVersion(int64_t version);

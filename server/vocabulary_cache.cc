@@ -243,7 +243,7 @@ absl::StatusOr<LoadedClass> VocabularyCache::LoadRecord(
   if (!record.ok()) {
     return ReadError(entry, record.status());
   }
-  if (known_encoders_.count(record->encoder_fingerprint) == 0) {
+  if (!IsKnownEncoder(record->encoder_fingerprint)) {
     return StaleError(
         entry, absl::StrCat("encoder fingerprint ",
                             ToHex(record->encoder_fingerprint).substr(0, 12)));

@@ -52,6 +52,11 @@ class VocabularyCache {
   // To be called when versions may have left the store. Loaded prototypes stay.
   void ForgetVersions();
 
+  // Whether this bundle's encoders can have made such a set.
+  bool IsKnownEncoder(const Sha256Digest& fingerprint) const {
+    return known_encoders_.count(fingerprint) > 0;
+  }
+
   // The classes' prototypes in the order of `entries`. What is missing is read
   // some sets at a time; one thread loads a key, the others wait for it. Errors
   // name the class:

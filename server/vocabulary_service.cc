@@ -10,8 +10,11 @@
 #include "engine/base/status_macros.h"
 #include "server/add_classes_call.h"
 #include "server/convert.h"
+#include "server/diff_versions.h"
 #include "server/error_reasons.h"
+#include "server/export_call.h"
 #include "server/grpc_status.h"
+#include "server/import_call.h"
 #include "server/page_token.h"
 #include "server/validation.h"
 
@@ -25,13 +28,17 @@ constexpr char kUnary[] = "unary";
 
 VocabularyServiceImpl::VocabularyServiceImpl(
     JobQueue& jobs, VocabularyCache& cache, store::PrototypeStore& store,
-    Executor& executor, Metrics& metrics, const Limits& limits)
+    Executor& executor, const PackOptions& packs, Metrics& metrics,
+    const Limits& limits)
     : jobs_(jobs),
       cache_(cache),
       store_(store),
       executor_(executor),
+      packs_(packs),
       metrics_(metrics),
-      limits_(limits) {}
+      limits_(limits),
+      imports_("imports", limits.max_imports),
+      exports_("exports", limits.max_exports) {}
 
 UnaryCall::Options VocabularyServiceImpl::CallOptions(
     const MethodInfo& method) const {
@@ -107,6 +114,49 @@ grpc::ServerUnaryReactor* VocabularyServiceImpl::ListVocabularies(
                           context, [this, request, response](CallScope&) {
                             return ListAll(*request, *response);
                           });
+}
+
+grpc::ServerWriteReactor<v1::ExportVocabularyResponse>*
+VocabularyServiceImpl::ExportVocabulary(
+    grpc::CallbackServerContext* context,
+    const v1::ExportVocabularyRequest* request) {
+  return ExportCall::Start(
+      {.cache = cache_,
+       .store = store_,
+       .executor = executor_,
+       .slots = exports_,
+       .metrics = metrics_,
+       .method = {"server_stream", kService, "ExportVocabulary"},
+       .about = packs_.about},
+      context, *request);
+}
+
+grpc::ServerReadReactor<v1::ImportVocabularyRequest>*
+VocabularyServiceImpl::ImportVocabulary(
+    grpc::CallbackServerContext* context,
+    v1::ImportVocabularyResponse* response) {
+  return ImportCall::Start(
+      {.importer = packs_.importer,
+       .spool_executor = executor_,
+       .import_executor = packs_.executor,
+       .slots = imports_,
+       .metrics = metrics_,
+       .method = {"client_stream", kService, "ImportVocabulary"},
+       .spool = packs_.spool},
+      context, response);
+}
+
+grpc::ServerUnaryReactor* VocabularyServiceImpl::DiffVocabularyVersions(
+    grpc::CallbackServerContext* context,
+    const v1::DiffVocabularyVersionsRequest* request,
+    v1::DiffVocabularyVersionsResponse* response) {
+  return UnaryCall::Start(
+      {.metrics = metrics_,
+       .executor = packs_.executor,
+       .method = {kUnary, kService, "DiffVocabularyVersions"}},
+      context, [this, request, response](CallScope& call) {
+        return DiffVersions(*request, cache_, store_, call.control, *response);
+      });
 }
 
 absl::Status VocabularyServiceImpl::List(const v1::ListClassesRequest& request,

@@ -3,11 +3,15 @@
 #define OVDIFF_SERVER_VOCABULARY_SERVICE_H_
 
 #include "ovdiff/v1/vocabulary_service.grpc.pb.h"
+#include "server/call_slots.h"
 #include "server/executor.h"
 #include "server/job_queue.h"
 #include "server/metrics.h"
+#include "server/pack_importer.h"
+#include "server/pack_spool.h"
 #include "server/unary_call.h"
 #include "server/vocabulary_cache.h"
+#include "store/pack/pack_exporter.h"
 #include "store/prototype_store.h"
 
 namespace ovdiff::server {
@@ -16,10 +20,19 @@ namespace ovdiff::server {
 class VocabularyServiceImpl final
     : public v1::VocabularyService::CallbackService {
  public:
+  // What class packs take. REQUIRES: references outlive the service.
+  struct PackOptions {
+    PackImporter& importer;
+    Executor& executor;  // Of imports and differences: they take long.
+    PackSpool::Options spool;
+    store::ExportOptions about;
+  };
+
   // REQUIRES: all outlive it.
   VocabularyServiceImpl(JobQueue& jobs, VocabularyCache& cache,
                         store::PrototypeStore& store, Executor& executor,
-                        Metrics& metrics, const Limits& limits);
+                        const PackOptions& packs, Metrics& metrics,
+                        const Limits& limits);
 
   grpc::ServerWriteReactor<v1::AddClassesResponse>* AddClasses(
       grpc::CallbackServerContext* context,
@@ -42,6 +55,16 @@ class VocabularyServiceImpl final
       grpc::CallbackServerContext* context,
       const v1::ListVocabulariesRequest* request,
       v1::ListVocabulariesResponse* response) override;
+  grpc::ServerWriteReactor<v1::ExportVocabularyResponse>* ExportVocabulary(
+      grpc::CallbackServerContext* context,
+      const v1::ExportVocabularyRequest* request) override;
+  grpc::ServerReadReactor<v1::ImportVocabularyRequest>* ImportVocabulary(
+      grpc::CallbackServerContext* context,
+      v1::ImportVocabularyResponse* response) override;
+  grpc::ServerUnaryReactor* DiffVocabularyVersions(
+      grpc::CallbackServerContext* context,
+      const v1::DiffVocabularyVersionsRequest* request,
+      v1::DiffVocabularyVersionsResponse* response) override;
 
  private:
   UnaryCall::Options CallOptions(const MethodInfo& method) const;
@@ -56,8 +79,11 @@ class VocabularyServiceImpl final
   VocabularyCache& cache_;
   store::PrototypeStore& store_;
   Executor& executor_;
+  const PackOptions packs_;
   Metrics& metrics_;
   const Limits limits_;
+  CallSlots imports_;
+  CallSlots exports_;
 };
 
 }  // namespace ovdiff::server

@@ -101,6 +101,10 @@ struct NewClass {
   ContentKey prototype_key{};
   ContentKey support_key{};
   std::optional<PrototypeRecord> set;
+  // The label that a name without one would like; 0: the next one. It gets it
+  // if all labels given so far are below: an imported vocabulary keeps its
+  // colours.
+  uint16_t label = 0;
 };
 
 struct StoreStats {

@@ -117,7 +117,7 @@ class RecordPrototypeStore final : public PrototypeStore, public StoreAdmin {
   absl::StatusOr<ClassEntry> MakeEntry(const NewClass& new_class,
                                        absl::Time now, Head& head,
                                        RecordBatch& batch) const;
-  absl::StatusOr<uint16_t> LabelFor(const std::string& class_name, Head& head,
+  absl::StatusOr<uint16_t> LabelFor(const NewClass& new_class, Head& head,
                                     RecordBatch& batch) const;
   // Writes the classes of `head` as its next version, with `batch`.
   absl::StatusOr<Vocabulary> WriteNextVersion(absl::Time now, Head head,

@@ -196,21 +196,23 @@ absl::Status RecordPrototypeStore::AddSets(absl::Span<const NewClass> classes,
 }
 
 absl::StatusOr<uint16_t> RecordPrototypeStore::LabelFor(
-    const std::string& class_name, Head& head, RecordBatch& batch) const {
-  const std::string key = LabelKey(head.record.id, class_name);
+    const NewClass& new_class, Head& head, RecordBatch& batch) const {
+  const std::string key = LabelKey(head.record.id, new_class.name);
   const auto bytes = tables_->Get(Table::kMeta, key);
   if (!absl::IsNotFound(bytes.status())) {
     OVDIFF_RETURN_IF_ERROR(bytes.status());
-    return DecodeLabel(head.record.id, class_name, *bytes);
+    return DecodeLabel(head.record.id, new_class.name, *bytes);
   }
   if (head.record.last_label == std::numeric_limits<uint16_t>::max()) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "all ", head.record.last_label,
         " labels of the vocabulary are given; start a new vocabulary"));
   }
-  ++head.record.last_label;
-  batch.Put(Table::kMeta, key,
-            EncodeLabel(head.record.id, class_name, head.record.last_label));
+  const auto next = static_cast<uint16_t>(head.record.last_label + 1);
+  head.record.last_label = std::max(next, new_class.label);
+  batch.Put(
+      Table::kMeta, key,
+      EncodeLabel(head.record.id, new_class.name, head.record.last_label));
   return head.record.last_label;
 }
 
@@ -224,7 +226,7 @@ absl::StatusOr<ClassEntry> RecordPrototypeStore::MakeEntry(
   entry.prototype_key = new_class.prototype_key;
   entry.support_key = new_class.support_key;
   entry.add_time = now;
-  const auto label = LabelFor(new_class.name, head, batch);
+  const auto label = LabelFor(new_class, head, batch);
   if (!label.ok()) {
     return WithContext(absl::StrCat("class '", new_class.name, "'"),
                        label.status());

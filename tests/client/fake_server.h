@@ -42,6 +42,10 @@ class FakeServer final : public v1::VocabularyService::Service,
   // of adding (0 background). Without one: the left half is the first class.
   std::map<std::string, cv::Mat> answers;
 
+  std::string pack;         // What ExportVocabulary sends.
+  bool cut_export = false;  // It fails before the last byte.
+  v1::DiffVocabularyVersionsResponse difference;
+
   // What they left.
   std::mutex mutex;
   std::map<std::string, std::vector<v1::Class>> vocabularies;
@@ -49,6 +53,10 @@ class FakeServer final : public v1::VocabularyService::Service,
   std::vector<v1::SegmentRequest> segment_requests;
   int segment_calls = 0;
   std::string cancelled_job;
+  v1::ExportVocabularyRequest export_request;
+  v1::ImportConfig import_config;
+  std::string imported_pack;
+  v1::DiffVocabularyVersionsRequest diff_request;
 
   grpc::Status AddClasses(grpc::ServerContext*, const v1::AddClassesRequest*,
                           grpc::ServerWriter<v1::AddClassesResponse>*) override;
@@ -64,6 +72,16 @@ class FakeServer final : public v1::VocabularyService::Service,
   grpc::Status ListVocabularies(grpc::ServerContext*,
                                 const v1::ListVocabulariesRequest*,
                                 v1::ListVocabulariesResponse*) override;
+  // These are in fake_server_packs.cc.
+  grpc::Status ExportVocabulary(
+      grpc::ServerContext*, const v1::ExportVocabularyRequest*,
+      grpc::ServerWriter<v1::ExportVocabularyResponse>*) override;
+  grpc::Status ImportVocabulary(
+      grpc::ServerContext*, grpc::ServerReader<v1::ImportVocabularyRequest>*,
+      v1::ImportVocabularyResponse*) override;
+  grpc::Status DiffVocabularyVersions(
+      grpc::ServerContext*, const v1::DiffVocabularyVersionsRequest*,
+      v1::DiffVocabularyVersionsResponse*) override;
   grpc::Status Segment(grpc::ServerContext*, const v1::SegmentRequest*,
                        v1::SegmentResponse*) override;
   grpc::Status StreamSegment(

@@ -22,12 +22,13 @@ def segment_request(vocabulary, picture):
 
 
 class Grpcurl(ServerCase):
-    def grpcurl(self, *arguments, message=None):
+    def grpcurl(self, *arguments, message=None, messages=()):
         command = [str(TOOLS / "grpcurl"), "-plaintext"]
-        if message is not None:
+        messages = [*messages] if message is None else [message]
+        if messages:
             command += ["-d", "@"]
         done = subprocess.run([*command, *arguments],
-                              input=json.dumps(message) if message is not None else "",
+                              input="\n".join(json.dumps(one) for one in messages),
                               capture_output=True, text=True, timeout=240, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -67,6 +68,32 @@ class Grpcurl(ServerCase):
                                               "ovdiff.v1.StoreService/CollectGarbage", message={})
         self.assertEqual(0, status, errors)
         self.assertIn('"dryRun": true', output)
+
+    def test_a_pack_goes_out_and_comes_in(self):
+        address = self.server.address()
+        self.client.add("out", ["sneaker"])
+        status, output, errors = self.grpcurl(
+            address, "ovdiff.v1.VocabularyService/ExportVocabulary",
+            message={"vocabulary": "out", "includePictures": True})
+        self.assertEqual(0, status, errors)
+        decoder, parts = json.JSONDecoder(), []
+        while output.strip():
+            message, end = decoder.raw_decode(output.lstrip())
+            parts.append(message)
+            output = output.lstrip()[end:]
+        self.assertTrue(base64.b64decode(parts[0]["data"]).startswith(b"OVPACK\r\n"))
+        status, output, errors = self.grpcurl(
+            address, "ovdiff.v1.VocabularyService/ImportVocabulary",
+            messages=[{"config": {"vocabulary": "in"}}, *parts])
+        self.assertEqual(0, status, errors)
+        self.assertIn("IMPORT_OUTCOME_ADDED", output)
+        self.assertEqual(self.client.segment("out", scene(0)).label_map,
+                         self.client.segment("in", scene(0)).label_map)
+        status, output, errors = self.grpcurl(
+            address, "ovdiff.v1.VocabularyService/DiffVocabularyVersions",
+            message={"from": {"vocabulary": "out"}, "to": {"vocabulary": "in"}})
+        self.assertEqual(0, status, errors)
+        self.assertEqual("1", json.loads(output)["numUnchanged"])
 
     def test_errors_are_readable(self):
         status, _, errors = self.grpcurl(

@@ -228,6 +228,10 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
 
 absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
 FakeEngine::LoadPrototypes(const PrototypeSet& set) {
+  if (set.spaces.size() != 1 || set.spaces[0].space != kSpace ||
+      set.spaces[0].dim != 3) {
+    return absl::FailedPreconditionError("vectors of another bundle");
+  }
   ++num_loaded;
   auto loaded = std::make_shared<Loaded>();
   loaded->colour = set.spaces.at(0).foreground.values;

@@ -106,6 +106,19 @@ TEST_P(VocabularyContractTest, AReplacedClassKeepsItsLabel) {
   EXPECT_EQ(second.classes[1].add_time, first.classes[1].add_time);
 }
 
+TEST_P(VocabularyContractTest, AWishedLabelIsGivenWhereItIsAboveAllOthers) {
+  NewClass cat = MakeNewClass("cat");
+  cat.label = 7;
+  NewClass dog = MakeNewClass("dog");
+  dog.label = 3;  // Not above the cat's: the next one instead.
+  EXPECT_EQ(MustPublish(kShop, {cat}).classes[0].label, 7);
+  EXPECT_EQ(MustPublish(kShop, {dog}).classes[1].label, 8);
+  cat.label = 20;  // A name keeps the label it has.
+  cat.kind = ClassKind::kStuff;
+  EXPECT_EQ(MustPublish(kShop, {cat}).classes[0].label, 7);
+  EXPECT_EQ(MustPublish(kShop, {MakeNewClass("cow")}).classes[2].label, 9);
+}
+
 TEST_P(VocabularyContractTest, ALabelWaitsForItsClassToComeBack) {
   MustPublish(kShop, {MakeNewClass("dog"), MakeNewClass("cat")});
   ASSERT_TRUE(store_->RemoveClasses(kShop, {{"dog"}}).ok());
