@@ -44,10 +44,12 @@ v1::ExportVocabularyRequest ToRequest(const ExportFlags& flags) {
   return request;
 }
 
+// Not kUnavailable, which means an unreachable server to the exit codes.
 absl::Status Written(std::ostream& stream, const std::string& where) {
   return stream.good() ? absl::OkStatus()
-                       : absl::UnavailableError(absl::StrCat(
-                             "cannot write ", where, "; is the disk full?"));
+                       : absl::FailedPreconditionError(absl::StrCat(
+                             "cannot write ", where,
+                             "; is the folder there, and the disk not full?"));
 }
 
 // Writes the pack, signed if a key is given, and returns its digest.
@@ -104,7 +106,8 @@ absl::StatusOr<std::string> WritePackFile(const ExportFlags& flags,
     return closed;
   }
   if (digest.ok() && std::rename(part.c_str(), flags.output.c_str()) != 0) {
-    return absl::UnavailableError(absl::StrCat("cannot write ", flags.output));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot write ", flags.output));
   }
   return digest;
 }
