@@ -155,16 +155,19 @@ void AddLogFlags(CLI::App& app, Flags& flags) {
 // A backup goes with the volume, and its folder with the store, that it is in.
 absl::Status CheckBackupFolder(const Flags& flags) {
   namespace fs = std::filesystem;
+  if (flags.server.backup_folder.empty()) {
+    return absl::OkStatus();
+  }
   std::error_code error;
   const auto normal = [&error](const std::string& path) {
-    const fs::path whole = fs::weakly_canonical(fs::absolute(path), error);
+    const fs::path whole =
+        fs::weakly_canonical(fs::absolute(path, error), error);
     return whole.has_filename() ? whole : whole.parent_path();
   };
   const fs::path store = normal(flags.store_path);
   const fs::path backups = normal(flags.server.backup_folder);
-  if (flags.server.backup_folder.empty() ||
-      std::mismatch(store.begin(), store.end(), backups.begin(), backups.end())
-              .first != store.end()) {
+  if (std::mismatch(store.begin(), store.end(), backups.begin(), backups.end())
+          .first != store.end()) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
