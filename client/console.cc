@@ -52,6 +52,13 @@ int Width(int32_t code) {
   }
 }
 
+// The watcher; set before the handler is.
+pthread_t g_watcher;
+
+// Libraries start threads before main() blocks anything (OpenBLAS, which OpenCV
+// may bring, does), and there a signal would end the process.
+void PassOn(int signal_number) { pthread_kill(g_watcher, signal_number); }
+
 }  // namespace
 
 Console StandardConsole() {
@@ -78,7 +85,15 @@ Interrupts& WatchInterrupts() {
   sigaddset(&signals, SIGTERM);
   // Inherited by every later thread, so that only the watcher sees them.
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::thread(Watch, signals, &interrupts).detach();
+  std::thread watcher(Watch, signals, &interrupts);
+  g_watcher = watcher.native_handle();
+  watcher.detach();
+  struct sigaction action = {};
+  action.sa_handler = PassOn;
+  action.sa_mask = signals;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   return interrupts;
 }
 

@@ -49,6 +49,13 @@ void TakeSignals() {
   }
 }
 
+// The thread that takes signals; set before the handler is.
+pthread_t g_taker;
+
+// Libraries start threads before main() blocks anything (OpenBLAS, which OpenCV
+// may bring, does), and there a signal would end the process.
+void PassOn(int signal_number) { pthread_kill(g_taker, signal_number); }
+
 }  // namespace
 
 void BlockSignals() {
@@ -56,7 +63,15 @@ void BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // A client that hangs up is an error of a write, not of the process.
   signal(SIGPIPE, SIG_IGN);
-  std::thread(TakeSignals).detach();
+  std::thread taker(TakeSignals);
+  g_taker = taker.native_handle();
+  taker.detach();
+  struct sigaction action = {};
+  action.sa_handler = PassOn;
+  action.sa_mask = signals;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
 }
 
 bool WaitForSignals(int count, absl::Duration timeout) {

@@ -63,7 +63,7 @@ class LiveStore(ServerCase):
         metrics = self.server.metrics()
         self.assertEqual(0, metrics["ovdiff_store_last_verify_problems"])
         self.assertGreater(metrics["ovdiff_store_last_verify_timestamp_seconds"], 1.6e9)
-        self.assertEqual(0, metrics["ovdiff_store_damaged_records"])
+        self.assertEqual(0, metrics["ovdiff_store_damaged_sets"])
 
     def test_one_operation_at_a_time_and_calls_go_on(self):
         alone = answer_of(self.client.segment("shop", scene(0)))
@@ -175,7 +175,7 @@ class Stores(unittest.TestCase):
         self.assertEqual(1, len(damaged), problems)
         self.assertEqual(grpc.StatusCode.DATA_LOSS.value[0], damaged[0].error.code)
         self.assertFalse(damaged[0].is_dropped)
-        self.assertEqual(1, server.metrics()["ovdiff_store_damaged_records"])
+        self.assertEqual(1, server.metrics()["ovdiff_store_damaged_sets"])
         self.assertEqual(len(problems), server.metrics()["ovdiff_store_last_verify_problems"])
 
         status, output, errors = run_ovdiff(server, "verify")
