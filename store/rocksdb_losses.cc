@@ -1,8 +1,16 @@
 // Opening without changing anything, to see what a database has lost.
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <system_error>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "rocksdb/wal_filter.h"
@@ -14,12 +22,37 @@
 namespace ovdiff::store {
 namespace {
 
+// The numbers of the log's files in the folder.
+std::vector<uint64_t> LogNumbers(const std::string& folder) {
+  std::vector<uint64_t> numbers;
+  std::error_code error;
+  for (std::filesystem::directory_iterator file(folder, error), end;
+       !error && file != end; file.increment(error)) {
+    uint64_t number = 0;
+    if (file->path().extension() == ".log" &&
+        absl::SimpleAtoi(file->path().stem().string(), &number)) {
+      numbers.push_back(number);
+    }
+  }
+  return numbers;
+}
+
 // Sees every write of the log as it is replayed, and whether one is missing
-// between two others: a log file that is gone, or ends early. (RocksDB asks
-// that of damage within a file only.)
+// before, between or after the others: a log file that is gone, or ends early.
+// (RocksDB asks that of damage within a file only, and takes some damage, as a
+// flipped bit in a record's type, for the end of the file.)
 class HoleFinder final : public rocksdb::WalFilter {
  public:
-  WalProcessingOption LogRecordFound(unsigned long long /*log_number*/,
+  void ColumnFamilyLogNumberMap(
+      const std::map<uint32_t, uint64_t>& oldest_needed,
+      const std::map<std::string, uint32_t>& /*ids*/) override {
+    for (const auto& [family, number] : oldest_needed) {
+      oldest_needed_ = std::min(oldest_needed_, number);
+      followed_before_ = std::max(followed_before_, number);
+    }
+  }
+
+  WalProcessingOption LogRecordFound(unsigned long long log_number,
                                      const std::string& file,
                                      const rocksdb::WriteBatch& batch,
                                      rocksdb::WriteBatch* /*new_batch*/,
@@ -36,14 +69,39 @@ class HoleFinder final : public rocksdb::WalFilter {
                                                  ", before ", file));
     }
     next_ = first + batch.Count();
+    readable_.insert(log_number);
+    followed_before_ = std::max<uint64_t>(followed_before_, log_number);
     return WalProcessingOption::kContinueProcessing;
   }
 
   const char* Name() const override { return "ovdiff.HoleFinder"; }
 
-  const absl::Status& status() const { return status_; }
+  // To be called when the log of `folder` has been replayed.
+  absl::Status Find(const std::string& folder,
+                    const absl::StatusOr<Mark>& mark) const {
+    absl::Status status = status_;
+    // A new file of the log is begun only when the one before has changes.
+    for (const uint64_t number : LogNumbers(folder)) {
+      if (number >= oldest_needed_ && number < followed_before_ &&
+          readable_.find(number) == readable_.end()) {
+        status.Update(absl::DataLossError(absl::StrCat(
+            "nothing can be read of file ", number, " of its log")));
+      }
+    }
+    // What is in tables may be younger than what only the log has, so that the
+    // number that the database reaches does not tell where the log ends.
+    if (next_ != 0 && mark.ok() && next_ <= mark->sequence) {
+      status.Update(absl::DataLossError(absl::StrCat(
+          "its log is damaged: it ends before the change ", next_,
+          ", changes up to ", mark->sequence, " were acknowledged")));
+    }
+    return status;
+  }
 
  private:
+  uint64_t oldest_needed_ = std::numeric_limits<uint64_t>::max();
+  uint64_t followed_before_ = 0;  // Files of lower numbers have a successor.
+  std::set<uint64_t> readable_;   // Files that gave a change.
   uint64_t next_ = 0;
   absl::Status status_;
 };
@@ -120,7 +178,7 @@ absl::StatusOr<OpenDatabase> OpenReadOnly(const StoreOptions& options) {
   database.watcher = std::make_shared<DatabaseWatcher>(nullptr);
   TakeDatabase(db, handles, database);
   OVDIFF_RETURN_IF_ERROR(CheckFormat(database));
-  database.loss.Update(holes.status());
+  database.loss.Update(holes.Find(options.path, mark));
   database.loss.Update(CheckReach(database, mark));
   return database;
 }

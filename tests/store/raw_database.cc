@@ -70,9 +70,14 @@ void RawDatabase::AddTable(const std::string& table) {
 
 void RawDatabase::Flush() {
   for (const auto& [name, handle] : handles_) {
-    const rocksdb::Status status = db_->Flush(rocksdb::FlushOptions(), handle);
-    EXPECT_TRUE(status.ok()) << status.ToString();
+    FlushTable(name);
   }
+}
+
+void RawDatabase::FlushTable(const std::string& table) {
+  const rocksdb::Status status =
+      db_->Flush(rocksdb::FlushOptions(), handles_.at(table));
+  EXPECT_TRUE(status.ok()) << status.ToString();
 }
 
 std::vector<std::string> FilesOf(const std::string& path,

@@ -2,6 +2,7 @@
 #ifndef OVDIFF_TESTS_STORE_RAW_DATABASE_H_
 #define OVDIFF_TESTS_STORE_RAW_DATABASE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,10 @@ class RawDatabase {
   void AddTable(const std::string& table);
   // Memory to files, and the log emptied.
   void Flush();
+  // One table's memory to a file; the log goes on in a new file.
+  void FlushTable(const std::string& table);
+  // Number of the last write.
+  uint64_t Sequence() const { return db_->GetLatestSequenceNumber(); }
 
  private:
   std::unique_ptr<rocksdb::DB> db_;
