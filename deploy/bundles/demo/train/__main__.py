@@ -1,9 +1,7 @@
 """python3 -m train --work DIR [stage …], run in deploy/bundles/demo.
 
-Stages: pool, vae, clip, dino, diffusion (needs vae), judge, export (writes the
-bundle), gates (measures each part), card (writes the model card). Without a
-stage: all, in this order. Interrupt and start again at will; a stage goes on
-from its checkpoint.
+Stages, in their order: see README.md beside this file. Without a stage: all.
+Interrupt and start again at will; a stage goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import torch
 
 from .run import Run
 
-STAGES = ("pool", "vae", "clip", "dino", "diffusion", "judge", "export", "gates", "card")
+STAGES = ("pool", "vae", "teacher", "clip", "dino", "critic", "diffusion", "judge", "export", "gates", "card")
 
 
 def main() -> None:

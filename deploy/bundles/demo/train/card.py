@@ -12,11 +12,11 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from . import clip, diffusion, dino, judge, vae  # noqa: E402
+from . import clip, critic, diffusion, dino, judge, teacher, vae  # noqa: E402
 from .pictures import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS  # noqa: E402
 from .run import Run  # noqa: E402
 
-_STAGES = {"vae": vae, "diffusion": diffusion, "clip": clip, "dino": dino}
+_STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
 _GATES = {
     "vae_psnr": "VAE, test scenes: PSNR, dB",
     "clip_names": "CLIP names the product of a test scene with one, %",
@@ -70,8 +70,8 @@ def _table(header: list[str], rows: list[list]) -> str:
 
 def _training(run: Run) -> str:
     rows = []
-    for stage, module in {**_STAGES, "judge": judge}.items():
-        last = [line for line in _lines(run, stage)]
+    for stage, module in _STAGES.items():
+        last = _lines(run, stage)
         recipe, minutes = module.RECIPE, max(line["seconds"] for line in last) / 60
         rows.append([f"`{stage}`", f"{last[-1]['step']:,}", recipe.batch, f"{recipe.rate:g}", f"{minutes:.0f}"])
     return _table(["stage", "steps", "batch", "rate", "minutes"], rows)
@@ -117,7 +117,9 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 For wiring, tests, accuracy of this project's code, and speed on a CPU; not for decisions about anything.
 
 **Data.** Scenes of `benchmarks/accuracy/scenes`: Fashion-MNIST products (Zalando, MIT licence; Debian's `dataset-fashion-mnist`) in plain colours
-on computed textures, with captions. Training sees the train split only. CLIP learns from pictures and captions, DINO from pictures; no mask is ever used.
+on computed textures, with captions. Training sees the train split only. CLIP learns from pictures and captions, DINO from pictures; no mask is ever used. Teacher, critic and judge are small convolutional classifiers that are no part of
+the bundle: CLIP's patches learn from the teacher, the UNet's guesses are looked at by the critic, and the judge, which neither has met, marks the paintings.
+[train/README.md](train/README.md) says how it is done and what was tried.
 
 ## Training
 

@@ -1,4 +1,6 @@
-"""Stage `clip`: image and text towers, from pictures and captions alone."""
+"""Stage `clip`: image and text towers, from pictures and captions alone.
+
+The image tower is helped by the teacher, which has seen no more (teacher.py)."""
 
 from __future__ import annotations
 
@@ -8,23 +10,26 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
+from . import local_attention
+from . import teacher as teacher_stage
 from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, Pool, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 from .tokenizer import tokenizer
 
-RECIPE = Recipe(steps=7000, batch=32, rate=1e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
+RECIPE = Recipe(steps=7000, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
 # Texts alone first, until each is told from every other. At the start all texts
 # have nearly one embedding, and while products look alike to the text tower the
 # image tower learns nothing of them: colours and grounds win, products wait long.
 _SPREAD = 150
-# Close-ups of lone products next, by their names alone, through a linear layer that
-# is thrown away: shapes are harder than colours and grounds, which would win, and
-# behind a normalised embedding a young ViT's small differences hardly move the loss.
-# Then scenes, with all that can be said of them.
-_NAMES = 1800
-_FIRST_SHARES = {"single": 1.0}
-_SHARES = {"single": 0.3, "several": 0.55, "wide": 0.1, "ground": 0.05}
-_CAPTIONED = 16  # pictures of a batch with their whole caption: texts cost as much as pictures
+# Then pictures alone: each patch learns what the teacher sees at its place, the
+# class token which products there are, through linear layers that are thrown away.
+# Shapes are harder than colours and grounds, which would win otherwise.
+# Then pictures and texts, with all that can be said of them; every other step, as
+# texts cost as much as pictures and are learnt sooner.
+_SHAPES = 2800
+_SHARES = {"single": 0.35, "several": 0.5, "wide": 0.1, "ground": 0.05}
+_CLOSE = 0.25  # share of close-ups among pictures of one object
+_CAPTIONED = 16  # pictures of a batch with their whole caption
 _WRONG_SETS = 24  # captions that name other products than the picture has
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
@@ -44,10 +49,17 @@ def make(vocabulary: int) -> CLIPModel:
     # transformers' initial weights are so small that a tower of this size learns no
     # shapes for a thousand steps; with these it does from the hundredth on.
     for name, weight in clip.vision_model.named_parameters():
-        if "position_embedding" in name:
-            nn.init.normal_(weight, std=0.1)
-        elif weight.ndim >= 2:
+        if weight.ndim >= 2:
             nn.init.xavier_uniform_(weight.view(len(weight), -1))
+    vision = clip.vision_model
+    heads, side = tower["num_attention_heads"], 8
+    local_attention.start_positions(vision.embeddings.position_embedding.weight, side, heads)
+    writes = [vision.embeddings.patch_embedding.weight]
+    for layer in vision.encoder.layers:
+        writes += [layer.self_attn.out_proj.weight, layer.mlp.fc2.weight]
+    local_attention.keep_apart(writes, heads)
+    for layer in list(vision.encoder.layers)[:-1]:
+        local_attention.start_heads(layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight, side, heads)
     return clip
 
 
@@ -61,11 +73,15 @@ class Towers:
         self.clip, self.words, self.device = clip, words, device
 
     def images(self, pictures: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.clip.visual_projection(self.pooled(pictures)).float(), dim=-1)
+        return self.projected(self.tokens(pictures)[0])
 
-    def pooled(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The class token, before its projection."""
-        return self.clip.vision_model(pixel_values=((pictures - MEAN) / STD).to(self.device)).pooler_output
+    def tokens(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The class token before its projection, (b, 128), and those of the patches, (b, 64, 128)."""
+        seen = self.clip.vision_model(pixel_values=((pictures - MEAN) / STD).to(self.device))
+        return seen.pooler_output, seen.last_hidden_state[:, 1:]
+
+    def projected(self, pooled: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.clip.visual_projection(pooled).float(), dim=-1)
 
     def texts(self, captions: list[str]) -> torch.Tensor:
         tokens = self.words(captions, padding=True, truncation=True, max_length=77, return_tensors="pt").to(self.device)
@@ -149,6 +165,26 @@ class _Concepts:
         return texts, wanted
 
 
+class _TeacherView:
+    """What the teacher sees at each place: features (b, 64, width), each channel of
+    mean 0 and deviation 1 over the pool, and logits of the products (b, 64, products)."""
+
+    def __init__(self, run: Run, pictures: Pool):
+        self.teacher = teacher_stage.load(run)
+        some = pictures.tensor(np.arange(0, len(pictures.images), len(pictures.images) // 512))
+        features = self._places(some.to(run.device))[0]
+        self.mean, self.deviation = features.mean((0, 1)), features.std((0, 1)) + 1e-3
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features, logits = self._places(x)
+        return (features - self.mean) / self.deviation, logits
+
+    @torch.no_grad()
+    def _places(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features, logits = self.teacher(x)
+        return features.flatten(2).transpose(1, 2), logits.flatten(2).transpose(1, 2)
+
+
 def _subsets(names: list[str]) -> list[tuple[str, ...]]:
     return [tuple(n for b, n in enumerate(names) if bits >> b & 1) for bits in range(1, 2 ** len(names))]
 
@@ -185,17 +221,39 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     pictures = pool(run)
     words = tokenizer(run)
     torch.manual_seed(run.seed)
-    modules = nn.ModuleDict({"clip": make(len(words)), "names": nn.Linear(128, len(PRODUCTS))})
+    products = len(PRODUCTS)
+    modules = nn.ModuleDict(
+        {
+            "clip": make(len(words)),
+            "names": nn.Linear(128, products),
+            "places": nn.Linear(128, teacher_stage.WIDTH + products),
+        }
+    )
     training = Training(run, "clip", modules, recipe)
     clip = modules["clip"]
     towers, averaged = (Towers(m["clip"], words, run.device) for m in (modules, training.average))
     concepts = _Concepts(pictures)
     singles, scenes = held_out("val", 200, (1, 1)), held_out("val", 200)
+    seen_by_teacher = _TeacherView(run, pictures)
+
+    def shapes(rng: np.random.Generator, indices: np.ndarray) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The class tokens, and what they and the patches have to learn of shapes."""
+        views = _views(rng, pictures, indices, _CLOSE)
+        features, logits = seen_by_teacher(views.to(run.device))
+        with run.autocast():
+            pooled, patches = towers.tokens(views)
+        told = modules["places"](patches.float())
+        binary = F.binary_cross_entropy_with_logits
+        there = teacher_stage.truth(pictures, indices).to(run.device)
+        return pooled, {
+            "names": binary(modules["names"](pooled.float()), there) * products,
+            "place_features": F.mse_loss(told[..., products:], features),
+            "place_names": binary(told[..., :products], logits.sigmoid()) * products,
+        }
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         rng = run.rng(5, step)
-        indices = pictures.draw(rng, recipe.batch, _FIRST_SHARES if step < _NAMES else _SHARES)
-        close = max(0.25, 1 - 2 * step / recipe.steps)
+        indices = pictures.draw(rng, recipe.batch, _SHARES)
         captions = pictures.captions(rng, indices[:_CAPTIONED])
         sets, own_set = concepts.sets(rng, indices)
         if step < _SPREAD:
@@ -203,15 +261,12 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
                 texts = towers.texts(list(dict.fromkeys(sets + concepts.texts)))
             itself = torch.arange(len(texts), device=run.device)
             return {"spread": F.cross_entropy(clip.logit_scale.exp() * texts @ texts.T, itself)}
-        scale, truth = clip.logit_scale.exp(), concepts.truth(indices).to(run.device)
-        products = concepts.groups[1]
-        with run.autocast():
-            pooled = towers.pooled(_views(rng, pictures, indices, close))
-        terms = {"names": _spread(modules["names"](pooled.float()), truth[:, :products])}
-        if step < _NAMES:
+        pooled, terms = shapes(rng, indices)
+        if step < _SHAPES or step % 2:
             return terms
+        scale, truth = clip.logit_scale.exp(), concepts.truth(indices).to(run.device)
         with run.autocast():
-            image = F.normalize(clip.visual_projection(pooled).float(), dim=-1)
+            image = towers.projected(pooled)
             text, set_text, short = (towers.texts(t) for t in (captions, sets, concepts.texts))
         logits = scale * image[:_CAPTIONED] @ text.T
         same = torch.tensor([[a == b for b in captions] for a in captions]).float().to(run.device)

@@ -15,16 +15,25 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from . import critic as critic_stage
 from . import vae as vae_stage
-from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, Pool, held_out, pool, scenes_tensor
+from .latents import Latents
+from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
+from .teacher import truth
 from .tokenizer import CONTEXT, NEGATIVE_PROMPT, tokenizer
 
-RECIPE = Recipe(steps=7600, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
+RECIPE = Recipe(steps=12500, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
 # Support pictures show one thing; captions of several teach what belongs to which word.
-_SHARES = {"single": 0.62, "several": 0.3, "ground": 0.08}
+_SHARES = {"single": 0.52, "several": 0.4, "ground": 0.08}
 _WITHOUT = 0.1  # share of captions left out, for classifier-free guidance
-_SNR_CAP = 5.0  # min-SNR weighting: nearly clean latents teach little
+# Weight of a picture's squared error, by signal to noise: SNR + 1, at most the cap
+# (nearly clean latents teach little). The usual loss on noise is weighted by SNR: it
+# hardly counts where little is seen, and only there must the words say what it is.
+_SNR_CAP = 5.0
+_MOST_WEIGHT = 25.0  # of the noise's squared error
+_CRITIC = 0.002  # weight of the critic's word: a tenth of the loss, so that pictures stay likely
+_GUESSED_BELOW = 900  # later timesteps' guesses say nothing
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 PROMPT = "A good picture of a {}"
 
@@ -148,23 +157,6 @@ def sheet(model: Model, path) -> None:
     Image.fromarray((grid.numpy() * 255).astype(np.uint8)).save(path)
 
 
-def _latents(run: Run, vae, pictures: Pool) -> np.ndarray:
-    """Means and deviations of the pool's latents, (n, 8, 16, 16) float16; encoded once."""
-    path = run.work / "latents.npy"
-    if not path.exists():
-        fresh = path.with_suffix(".tmp")
-        table = np.lib.format.open_memmap(fresh, "w+", np.float16, (len(pictures.images), 8, 16, 16))
-        vae.to(run.device, memory_format=torch.channels_last)
-        for first in range(0, len(table), 64):
-            indices = np.arange(first, min(first + 64, len(table)))
-            with torch.no_grad():
-                spread = vae.encode(pictures.tensor(indices).to(run.device) * 2 - 1).latent_dist
-            table[indices] = torch.cat([spread.mean, spread.std], 1).cpu().numpy()
-        table.flush()
-        fresh.replace(path)
-    return np.load(path, mmap_mode="r")
-
-
 def make(run: Run) -> nn.ModuleDict:
     torch.manual_seed(run.seed)
     text_encoder = make_text_encoder(len(tokenizer(run)))
@@ -175,21 +167,21 @@ def make(run: Run) -> nn.ModuleDict:
 
 def train(run: Run, recipe: Recipe = RECIPE) -> None:
     pictures = pool(run)
-    vae = vae_stage.load(run)
-    table = _latents(run, vae, pictures)
+    vae, latents_of = vae_stage.load(run), Latents(run, pictures)
+    critic = critic_stage.load(run)
     training = Training(run, "diffusion", make(run), recipe)
     words = tokenizer(run)
     model, averaged = (Model(run, m, words, vae) for m in (training.modules, training.average))
     schedule = DDPMScheduler(**NOISE)
     signal = schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
-    weight = (signal.clamp(max=_SNR_CAP) / signal).to(run.device)
+    weight = ((signal + 1).clamp(max=_SNR_CAP) / signal).clamp(max=_MOST_WEIGHT)
+    weight = (weight / weight.mean()).to(run.device)
     scenes = held_out("val", 32)
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         rng = run.rng(6, step)
         indices = pictures.draw(rng, recipe.batch, _SHARES)
-        mean, deviation = torch.from_numpy(table[indices].astype(np.float32)).to(run.device).chunk(2, 1)
-        latents = (mean + deviation * torch.randn_like(mean)) * vae.config.scaling_factor
+        latents = latents_of.samples(indices).to(run.device)
         captions = pictures.captions(rng, indices)
         without = rng.random(recipe.batch) < _WITHOUT
         blank = [("", NEGATIVE_PROMPT)[n] for n in rng.integers(0, 2, recipe.batch)]
@@ -198,9 +190,16 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         # Stratified: every batch sees the whole range of noise.
         timesteps = torch.from_numpy((rng.permutation(recipe.batch) + rng.random(recipe.batch)) / recipe.batch * 1000).long()
         timesteps = timesteps.to(run.device)
-        predicted = model.unet(schedule.add_noise(latents, noise, timesteps), timesteps, model.states(captions)).sample
+        noised = schedule.add_noise(latents, noise, timesteps)
+        predicted = model.unet(noised, timesteps, model.states(captions)).sample
         error = (predicted - noise).square().mean((1, 2, 3))
-        return {"noise": (error * weight[timesteps]).mean()}
+        # What products the guess at the clean picture shows, where words could tell.
+        kept = schedule.alphas_cumprod.to(run.device)[timesteps].view(-1, 1, 1, 1)
+        guess = (noised - (1 - kept).sqrt() * predicted) / kept.sqrt()
+        asked = torch.from_numpy(~without).to(run.device) & (timesteps < _GUESSED_BELOW)
+        said = critic(guess.to(memory_format=torch.channels_last))
+        wrong = F.binary_cross_entropy_with_logits(said, truth(pictures, indices).to(run.device), reduction="none").sum(1)
+        return {"noise": (error * weight[timesteps]).mean(), "critic": _CRITIC * (wrong * asked).mean()}
 
     def measure() -> dict[str, float]:
         sheet(averaged, run.work / f"sheet-{training.step:06d}.png")

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import local_attention
 from .pictures import held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=2500, batch=24, rate=1e-3, weight_decay=0.04, warmup=300, measure=500)
+RECIPE = Recipe(steps=2000, batch=24, rate=6e-4, weight_decay=0.04, warmup=300, measure=500)
 _SHARES = {"single": 0.4, "several": 0.5, "wide": 0.05, "ground": 0.05}
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 96, 4, 4, 4, 16  # SIDE: patches of a picture's side
 _WINDOW = 9  # patches of a student window's side
@@ -39,10 +40,16 @@ def make_vit() -> timm.models.vision_transformer.VisionTransformer:
     )
     # As for CLIP: timm's initial weights are too small for a network of this size.
     for name, weight in vit.named_parameters():
-        if name == "pos_embed":
-            nn.init.normal_(weight, std=0.1)
-        elif weight.ndim >= 2 and name != "cls_token":
+        if weight.ndim >= 2 and name not in ("pos_embed", "cls_token"):
             nn.init.xavier_uniform_(weight.view(len(weight), -1))
+    local_attention.start_positions(vit.pos_embed[0], SIDE, HEADS)
+    writes = [vit.patch_embed.proj.weight]
+    for block in vit.blocks:
+        writes += [block.attn.proj.weight, block.mlp.fc2.weight]
+    local_attention.keep_apart(writes, HEADS)
+    for block in list(vit.blocks)[:-1]:
+        query, key, _ = block.attn.qkv.weight.chunk(3)
+        local_attention.start_heads(query, key, SIDE, HEADS)
     return vit
 
 

@@ -127,6 +127,8 @@ class Training:
         keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for ours, theirs in zip(self.average.parameters(), self.modules.parameters()):
             ours.lerp_(theirs, 1 - keep)
+        for ours, theirs in zip(self.average.buffers(), self.modules.buffers()):
+            ours.copy_(theirs)
 
     def _write(self, values: dict[str, float]) -> None:
         line = {"stage": self.name, "step": self.step, "of": self.recipe.steps, "seconds": round(self.seconds, 1)}
