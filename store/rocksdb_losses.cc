@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <system_error>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -22,19 +22,41 @@
 namespace ovdiff::store {
 namespace {
 
-// The numbers of the log's files in the folder.
-std::vector<uint64_t> LogNumbers(const std::string& folder) {
-  std::vector<uint64_t> numbers;
+// The log's files in the folder, by number.
+std::map<uint64_t, std::string> LogFiles(const std::string& folder) {
+  std::map<uint64_t, std::string> files;
   std::error_code error;
   for (std::filesystem::directory_iterator file(folder, error), end;
        !error && file != end; file.increment(error)) {
     uint64_t number = 0;
     if (file->path().extension() == ".log" &&
         absl::SimpleAtoi(file->path().stem().string(), &number)) {
-      numbers.push_back(number);
+      files[number] = file->path().string();
     }
   }
-  return numbers;
+  return files;
+}
+
+// Whether a file of the log begins with a whole record: a header of 7 bytes
+// (checksum, length, type), in blocks of 32 KiB, as RocksDB's log_format.h
+// says. The checksum is left to RocksDB, which does report one that is wrong.
+bool BeginsWhole(const std::string& path) {
+  constexpr size_t kHeader = 7;
+  constexpr size_t kBlock = 32768;
+  constexpr char kFull = 1;
+  constexpr char kFirst = 2;
+  char header[kHeader];
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  std::ifstream file(path, std::ios::binary);
+  if (error || !file.read(header, kHeader)) {
+    return false;
+  }
+  const size_t length = static_cast<unsigned char>(header[4]) +
+                        size_t{256} * static_cast<unsigned char>(header[5]);
+  const size_t end = kHeader + length;
+  return length > 0 && end <= std::min<uintmax_t>(size, kBlock) &&
+         (header[6] == kFull || (header[6] == kFirst && end == kBlock));
 }
 
 // Sees every write of the log as it is replayed, and whether one is missing
@@ -80,10 +102,11 @@ class HoleFinder final : public rocksdb::WalFilter {
   absl::Status Find(const std::string& folder,
                     const absl::StatusOr<Mark>& mark) const {
     absl::Status status = status_;
-    // A new file of the log is begun only when the one before has changes.
-    for (const uint64_t number : LogNumbers(folder)) {
+    // A new file of the log is begun only when the one before has changes. One
+    // that is whole and was not replayed is one that nothing needs any more.
+    for (const auto& [number, path] : LogFiles(folder)) {
       if (number >= oldest_needed_ && number < followed_before_ &&
-          readable_.find(number) == readable_.end()) {
+          readable_.find(number) == readable_.end() && !BeginsWhole(path)) {
         status.Update(absl::DataLossError(absl::StrCat(
             "nothing can be read of file ", number, " of its log")));
       }
