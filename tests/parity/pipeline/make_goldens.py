@@ -55,7 +55,8 @@ def main():
     unet.set_attn_processor({name: Recorder(name, log) for name in unet.attn_processors})
 
     def encode(prompt):
-        ids = tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        context = text.config.max_position_embeddings
+        ids = tokenizer(prompt, padding="max_length", max_length=context, truncation=True, return_tensors="pt").input_ids
         return text(ids)[0]
 
     ids = tokenizer(TEMPLATE.format(CLASS)).input_ids
@@ -104,7 +105,7 @@ def main():
         return (image - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
     kept_keys = {}
-    layer = clip.vision_model.encoder.layers[-2].self_attn.k_proj
+    layer = clip.vision_model.encoder.layers[-1].self_attn.k_proj
     layer.register_forward_hook(lambda module, inputs, output: kept_keys.update(clip=output))
     clip.vision_model(pixel_values=normalised([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]))
     dino = vit.VisionTransformer(img_size=64, patch_size=4, embed_dim=96, depth=4, num_heads=4, num_classes=0,

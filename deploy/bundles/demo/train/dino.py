@@ -21,7 +21,7 @@ from . import local_attention
 from .pictures import held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=2000, batch=24, rate=6e-4, weight_decay=0.04, warmup=300, measure=500)
+RECIPE = Recipe(steps=1600, batch=24, rate=6e-4, weight_decay=0.04, warmup=300, measure=500)
 _SHARES = {"single": 0.4, "several": 0.5, "wide": 0.05, "ground": 0.05}
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 96, 4, 4, 4, 16  # SIDE: patches of a picture's side
 _WINDOW = 9  # patches of a student window's side
