@@ -67,7 +67,8 @@ class Grpcurl(ServerCase):
         status, output, errors = self.grpcurl(self.server.address(),
                                               "ovdiff.v1.StoreService/CollectGarbage", message={})
         self.assertEqual(0, status, errors)
-        self.assertIn('"dryRun": true', output)
+        # grpcurl writes the names as reflection gives them: Debian's gRPC leaves out json_name.
+        self.assertRegex(output, '"dry_?[rR]un": true')
 
     def test_a_pack_goes_out_and_comes_in(self):
         address = self.server.address()
@@ -93,7 +94,7 @@ class Grpcurl(ServerCase):
             address, "ovdiff.v1.VocabularyService/DiffVocabularyVersions",
             message={"from": {"vocabulary": "out"}, "to": {"vocabulary": "in"}})
         self.assertEqual(0, status, errors)
-        self.assertEqual("1", json.loads(output)["numUnchanged"])
+        self.assertRegex(output, '"num_?[uU]nchanged": "1"')
 
     def test_errors_are_readable(self):
         status, _, errors = self.grpcurl(
