@@ -70,6 +70,9 @@ void AddStoreFlags(CLI::App& app, Flags& flags) {
       "Memory for the database's block cache");
   Add(app, "--store-min-free-bytes", flags.store.min_free_bytes,
       "Writes are refused when the volume has less room than this");
+  app.add_flag("--store-float16", flags.store.float16_payload,
+               "New prototype sets take half the space, rounded to binary16; "
+               "both kinds are always read");
 }
 
 void AddServerFlags(CLI::App& app, Flags& flags) {

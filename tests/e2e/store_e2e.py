@@ -190,6 +190,22 @@ class Stores(unittest.TestCase):
         status, output, errors = run_ovdiff(server, "verify", "--skip-files")
         self.assertNotIn("proto", output)
 
+    def test_half_the_space_if_asked_and_both_kinds_are_read(self):
+        with tempfile.TemporaryDirectory(prefix="ovdiff-e2e-store-") as folder:
+            store = pathlib.Path(folder) / "store"
+            size = lambda client: client.store.GetStoreStats(store_pb.GetStoreStatsRequest()).prototype_bytes
+            with Server(store) as server, Client(server.address()) as client:
+                client.add("shop", ["bag"])
+                whole = size(client)
+                server.stop()
+            with Server(store, "--store-float16") as server, Client(server.address()) as client:
+                client.add("shop", ["sneaker"])
+                self.assertAlmostEqual(0.5, (size(client) - whole) / whole, delta=0.1)
+                before = answer_of(client.segment("shop", scene(0)))
+                server.stop()
+            with Server(store) as server, Client(server.address()) as client:
+                self.assertEqual(before, answer_of(client.segment("shop", scene(0))))
+
     def test_backups_do_not_go_into_the_store(self):
         with tempfile.TemporaryDirectory(prefix="ovdiff-e2e-store-") as folder:
             status, output = run_to_failure(["--bundle", str(BUNDLE), "--store", folder,
