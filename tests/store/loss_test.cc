@@ -221,6 +221,29 @@ TEST_P(LongLogTest, AnOlderFileCutShortIsNoticed) {
   }
 }
 
+// RocksDB removes files of the log some time after the last need for them.
+TEST_F(LossTest, AFileOfTheLogThatNothingNeedsIsNoLoss) {
+  Write();
+  std::string old_log;
+  std::string bytes;
+  {
+    RawDatabase raw(path());
+    const std::string key = HeadKey(kShop);
+    raw.Put("meta", key, raw.Get("meta", key));
+    old_log = LogFile();
+    bytes = Contents(path()).at(fs::path(old_log).filename());
+    raw.FlushTable("meta");
+    raw.Put("meta", key, raw.Get("meta", key));
+    raw.FlushTable("meta");
+    raw.Put("meta", key, raw.Get("meta", key));
+  }
+  ASSERT_FALSE(fs::exists(old_log));
+  std::ofstream(old_log, std::ios::binary) << bytes;
+  const auto store = OpenRocksDbStore({.path = path()});
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->GetVocabulary(kShop, 0)->version, kClasses);
+}
+
 // Bytes after the last acknowledged write are one that was under way.
 TEST_F(LossTest, AWriteCutShortByAKillIsNoLoss) {
   Write();
