@@ -117,7 +117,7 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 For wiring, tests, accuracy of this project's code, and speed on a CPU; not for decisions about anything.
 
 **Data.** Scenes of `benchmarks/accuracy/scenes`: Fashion-MNIST products (Zalando, MIT licence; Debian's `dataset-fashion-mnist`) in plain colours
-on computed textures, with captions. Training sees the train split only. CLIP learns from pictures and captions, DINO from pictures; no mask is ever used. Teacher, critic and judge are small convolutional classifiers that are no part of
+on computed textures, with captions. Training sees the train split only. CLIP learns from pictures and captions (and lone products close up, by their box), DINO from pictures; no mask is ever used. Teacher, critic and judge are small convolutional classifiers that are no part of
 the bundle: CLIP's patches learn from the teacher, the UNet's guesses are looked at by the critic, and the judge, which neither has met, marks the paintings.
 [train/README.md](train/README.md) says how it is done and what was tried.
 

@@ -1,6 +1,7 @@
-"""Stage `clip`: image and text towers, from pictures and captions alone.
+"""Stage `clip`: image and text towers, from pictures and captions.
 
-The image tower is helped by the teacher, which has seen no more (teacher.py)."""
+The image tower is helped by the teacher, which has seen no more (teacher.py). Of
+lone products it also sees close-ups, by the box that the scene has."""
 
 from __future__ import annotations
 
