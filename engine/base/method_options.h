@@ -31,6 +31,15 @@ struct GenerationOptions {
   int batch_size = 8;  // pictures per denoising call; does not change results
 };
 
+// Object masks out of DINO features (MaskCut: Wang et al., CVPR 2023; the
+// numbers are those of its runs on ViT-B/8).
+struct MaskCutOptions {
+  // Cells whose keys' cosine is above this resemble each other. -1…1, both
+  // excluded.
+  double affinity_threshold = 0.15;
+  int max_masks = 3;  // per picture, 1…16
+};
+
 // From support set to prototype set. Every field is part of the encoder
 // fingerprint.
 struct PrototypeOptions {
