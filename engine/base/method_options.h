@@ -40,14 +40,26 @@ struct MaskCutOptions {
   int max_masks = 3;  // per picture, 1…16
 };
 
+// Where the masks of support pictures come from: PrototypeOptions::mask_source.
+inline constexpr char kAttentionMasks[] = "attention";
+inline constexpr char kMaskCutMasks[] = "maskcut";
+
 // From support set to prototype set. Every field is part of the encoder
-// fingerprint.
+// fingerprint; those of `maskcut` where it is the mask source.
 struct PrototypeOptions {
   int num_parts = 32;  // K of K-means per side, 1…256
   int kmeans_max_iterations = 300;
   uint64_t kmeans_seed = 0;
+  // kAttentionMasks: thresholds on the attribution maps by multi-Otsu (the
+  // paper's variant without CutLER). kMaskCutMasks: objects that MaskCut finds,
+  // chosen by their mean attribution; for bundles that say what cuts.
+  std::string mask_source = kAttentionMasks;
+  MaskCutOptions maskcut;
   int otsu_bins = 256;
   // Attribution thresholds (0…1) where multi-Otsu has no answer (flat maps).
+  // Where masks are proposed: background is only below the first; a picture
+  // without a proposal has background below the first, foreground above the
+  // second.
   double fallback_background = 0.2;
   double fallback_foreground = 0.5;
   // A feature cell is inside a mask when at least this share of its area is.

@@ -1,5 +1,6 @@
 #include "engine/bundle/bundle.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -197,6 +198,30 @@ void ReadPrefilter(JsonObject& root, Bundle* bundle) {
   root.Merge(object.Finish());
 }
 
+void ReadMaskCut(JsonObject& root, Bundle* bundle) {
+  const json* child = root.Child("maskcut", /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(root.where(), ": maskcut"));
+  MaskCutSpec& spec = bundle->maskcut.emplace();
+  object.Required("space", &spec.space);
+  ReadSide(object, "input_size", &spec.input_size);
+  std::vector<std::string> allowed;
+  for (const SpaceSpec& space : bundle->spaces) {
+    if (space.type == SpaceType::kVit) {
+      allowed.push_back(space.name);
+    }
+  }
+  if (std::find(allowed.begin(), allowed.end(), spec.space) == allowed.end()) {
+    object.Fail("space",
+                absl::StrCat("is \"", spec.space,
+                             "\"; allowed are the spaces of type vit: ",
+                             absl::StrJoin(allowed, ", ")));
+  }
+  root.Merge(object.Finish());
+}
+
 void ReadWindows(JsonObject& root, Bundle* bundle) {
   const json* child = root.Child("windows", /*required=*/true);
   if (child == nullptr) {
@@ -255,6 +280,13 @@ void ReadFormat(JsonObject& root) {
 
 }  // namespace
 
+const SpaceSpec* Bundle::FindSpace(const std::string& space) const {
+  const auto found =
+      std::find_if(spaces.begin(), spaces.end(),
+                   [&](const SpaceSpec& spec) { return spec.name == space; });
+  return found == spaces.end() ? nullptr : &*found;
+}
+
 absl::StatusOr<Bundle> ReadBundle(const std::string& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
@@ -275,6 +307,7 @@ absl::StatusOr<Bundle> ReadBundle(const std::string& folder) {
   ReadPrecision(root, &bundle);
   ReadSpaces(root, &bundle);
   ReadPrefilter(root, &bundle);
+  ReadMaskCut(root, &bundle);
   ReadWindows(root, &bundle);
   ReadOptionOverrides(root, &bundle);
   OVDIFF_RETURN_IF_ERROR(root.Finish());

@@ -4,6 +4,7 @@
 #define OVDIFF_ENGINE_BUNDLE_BUNDLE_H_
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,13 @@ struct PrefilterSpec {
   Normalization normalization;
 };
 
+// What MaskCut cuts pictures with, where the bundle offers it.
+struct MaskCutSpec {
+  std::string space;   // A kVit space: its network, block and normalisation.
+  int input_size = 0;  // Pictures are squashed (Lanczos) to this side, pixels,
+                       // rounded to whole patches.
+};
+
 struct Bundle {
   std::string folder;
   std::string name;
@@ -84,12 +92,16 @@ struct Bundle {
       "float16";                  // Precision on CUDA; the CPU has float32.
   std::vector<SpaceSpec> spaces;  // In fusion order; names distinct.
   PrefilterSpec prefilter;
+  std::optional<MaskCutSpec> maskcut;
   WindowOptions windows;  // All numbers set.
   int max_long_side = 0;  // A longer picture is squashed to this, pixels.
   // The method's defaults after the bundle's overrides.
   GenerationOptions generation;
   PrototypeOptions prototype;
   SegmentOptions segment;
+
+  // Null if there is no such space.
+  const SpaceSpec* FindSpace(const std::string& space) const;
 };
 
 // Reads <folder>/bundle.json. Fails with

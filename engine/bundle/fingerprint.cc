@@ -134,6 +134,22 @@ void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
   }
 }
 
+// Only what the chosen source depends on.
+void AddMasks(const Bundle& bundle, const BundleDigests& digests,
+              const PrototypeOptions& options, Fields* fields) {
+  if (options.mask_source == kAttentionMasks || !bundle.maskcut.has_value()) {
+    fields->Add("masks", std::string("attribution otsu"));
+    return;
+  }
+  const MaskCutSpec& spec = *bundle.maskcut;
+  fields->Add("masks", std::string("maskcut"));
+  fields->Add("affinity_threshold", options.maskcut.affinity_threshold);
+  fields->Add("max_masks", options.maskcut.max_masks);
+  fields->Add("input_size", spec.input_size);
+  AddSpace(*bundle.FindSpace(spec.space), digests.spaces.at(spec.space),
+           fields);
+}
+
 }  // namespace
 
 absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
@@ -179,7 +195,7 @@ Sha256Digest EncoderFingerprint(const Bundle& bundle,
                                 const PrototypeOptions& options) {
   Fields fields("ovdiff encoder");
   fields.Add("version", kEncoderVersion);
-  fields.Add("masks", std::string("attribution otsu"));
+  AddMasks(bundle, digests, options, &fields);
   fields.Add("dtype", dtype);
   fields.Add("num_parts", options.num_parts);
   fields.Add("kmeans_max_iterations", options.kmeans_max_iterations);

@@ -31,10 +31,17 @@ void ReadGeneration(JsonObject& object, GenerationOptions* options) {
   object.Optional("batch_size", &options->batch_size);
 }
 
+void ReadMaskCut(JsonObject& object, MaskCutOptions* options) {
+  object.Optional("affinity_threshold", &options->affinity_threshold);
+  object.Optional("max_masks", &options->max_masks);
+}
+
 void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
   object.Optional("num_parts", &options->num_parts);
   object.Optional("kmeans_max_iterations", &options->kmeans_max_iterations);
   object.Optional("kmeans_seed", &options->kmeans_seed);
+  object.Optional("mask_source", &options->mask_source);
+  ReadPart(object, "maskcut", &ReadMaskCut, &options->maskcut);
   object.Optional("otsu_bins", &options->otsu_bins);
   object.Optional("fallback_background", &options->fallback_background);
   object.Optional("fallback_foreground", &options->fallback_foreground);

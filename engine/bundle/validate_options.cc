@@ -70,6 +70,27 @@ absl::Status ValidateSpaces(const char* name,
   return absl::OkStatus();
 }
 
+// What the bundle's networks can make masks with.
+absl::Status ValidateMaskSource(const PrototypeOptions& options,
+                                const Bundle& bundle) {
+  OVDIFF_RETURN_IF_ERROR(OneOf("prototype.mask_source", options.mask_source,
+                               {kAttentionMasks, kMaskCutMasks}));
+  if (options.mask_source == kMaskCutMasks && !bundle.maskcut.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prototype.mask_source is \"", kMaskCutMasks, "\", but bundle ",
+        bundle.name, " does not say what cuts; allowed with it is ",
+        kAttentionMasks, ". To have it, name a space of type vit under \"",
+        kMaskCutMasks, "\" in bundle.json (deploy/bundles/README.md)"));
+  }
+  const MaskCutOptions& maskcut = options.maskcut;
+  if (!(maskcut.affinity_threshold > -1 && maskcut.affinity_threshold < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prototype.maskcut.affinity_threshold is ", maskcut.affinity_threshold,
+        "; allowed are above -1 and below 1"));
+  }
+  return InRange("prototype.maskcut.max_masks", maskcut.max_masks, 1, 16);
+}
+
 absl::Status ValidatePamr(const PamrOptions& pamr) {
   OVDIFF_RETURN_IF_ERROR(
       InRange("segment.pamr.iterations", pamr.iterations, 1, 50));
@@ -145,6 +166,7 @@ absl::Status ValidateOptions(const PrototypeOptions& options,
       InRange("prototype.num_parts", options.num_parts, 1, 256));
   OVDIFF_RETURN_IF_ERROR(InRange("prototype.kmeans_max_iterations",
                                  options.kmeans_max_iterations, 1, 10000));
+  OVDIFF_RETURN_IF_ERROR(ValidateMaskSource(options, bundle));
   // Three classes need three bins.
   OVDIFF_RETURN_IF_ERROR(
       InRange("prototype.otsu_bins", options.otsu_bins, 3, 4096));

@@ -84,6 +84,11 @@ class PrototypeBuilder::Job {
     for (const SupportPicture& picture : support_.pictures) {
       OVDIFF_RETURN_IF_ERROR(CheckImage(picture.image));
     }
+    const MaskProposer* proposer =
+        builder_.models_.FindProposer(options_.mask_source);
+    if (proposer != nullptr) {
+      OVDIFF_RETURN_IF_ERROR(Propose(*proposer));
+    }
     OVDIFF_RETURN_IF_ERROR(Quantum([this] { return MakeMasks(); }));
     Report(BuildStage::kEncoding, 0);
     OVDIFF_RETURN_IF_ERROR(Encode());
@@ -112,10 +117,36 @@ class PrototypeBuilder::Job {
     }
   }
 
+  // A batch of pictures on the CPU's lanes; on CUDA, where they run one after
+  // the other, a quantum each.
+  absl::Status Propose(const MaskProposer& proposer) {
+    ComputeDevice& device = builder_.device_;
+    const int at_once = device.device().is_cpu() ? builder_.batch_size_ : 1;
+    proposals_.resize(support_.pictures.size());
+    for (int first = 0; first < state_.num_pictures; first += at_once) {
+      const int count = std::min(at_once, state_.num_pictures - first);
+      OVDIFF_RETURN_IF_ERROR(control_.Check());
+      OVDIFF_RETURN_IF_ERROR(builder_.scheduler_.RunBulk(
+          [&] {
+            return device.ForEach(count, [&](int64_t i) -> absl::Status {
+              OVDIFF_ASSIGN_OR_RETURN(
+                  proposals_[first + i],
+                  proposer.Propose(support_.pictures[first + i].image,
+                                   options_));
+              return absl::OkStatus();
+            });
+          },
+          control_));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status MakeMasks() {
+    const int side = builder_.bundle_.picture_size;
     OVDIFF_ASSIGN_OR_RETURN(
-        masks_,
-        MakeSupportMasks(support_, options_, builder_.bundle_.picture_size));
+        masks_, proposals_.empty()
+                    ? MakeSupportMasks(support_, options_, side)
+                    : ChooseSupportMasks(support_, proposals_, options_, side));
     for (const std::string& name :
          ResolveSpaces(options_.spaces, builder_.bundle_)) {
       extractors_.push_back(builder_.models_.FindSpace(name));
@@ -250,6 +281,7 @@ class PrototypeBuilder::Job {
   const CallControl& control_;
   const ProgressCallback& progress_;
   BuildProgress state_;
+  std::vector<torch::Tensor> proposals_;  // By picture; empty if none are made.
   SupportMasks masks_;
   std::vector<const FeatureExtractor*> extractors_;
   std::vector<SupportCells> spaces_;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/ops/mask_selection.h"
 #include "torch/torch.h"
 
 namespace ovdiff::engine {
@@ -53,6 +54,23 @@ absl::StatusOr<torch::Tensor> StackMaps(const SupportSet& support) {
   return maps;
 }
 
+// Where maps say nothing themselves.
+OtsuThresholds FallbackThresholds(const PrototypeOptions& options) {
+  return {static_cast<float>(options.fallback_background),
+          static_cast<float>(options.fallback_foreground)};
+}
+
+// [M, h, w] bool -> [M, side, side] bool, each pixel that of the cell it is in.
+torch::Tensor ToPixels(const torch::Tensor& proposals, int side) {
+  if (proposals.size(0) == 0) {
+    return torch::zeros({0, side, side}, torch::kBool);
+  }
+  return at::upsample_nearest2d(proposals.to(torch::kFloat32).unsqueeze(0),
+                                {side, side})
+      .squeeze(0)
+      .to(torch::kBool);
+}
+
 }  // namespace
 
 absl::StatusOr<SupportMasks> MakeSupportMasks(const SupportSet& support,
@@ -69,13 +87,39 @@ absl::StatusOr<SupportMasks> MakeSupportMasks(const SupportSet& support,
     result.thresholds = *thresholds;
   } else if (absl::IsFailedPrecondition(thresholds.status())) {
     result.used_fallback = true;
-    result.thresholds = {static_cast<float>(options.fallback_background),
-                         static_cast<float>(options.fallback_foreground)};
+    result.thresholds = FallbackThresholds(options);
   } else {
     return thresholds.status();
   }
   result.masks =
       ThresholdMaps(ResizeAndStretch(maps, side, side), result.thresholds);
+  return result;
+}
+
+absl::StatusOr<SupportMasks> ChooseSupportMasks(
+    const SupportSet& support, const std::vector<torch::Tensor>& proposals,
+    const PrototypeOptions& options, int side) {
+  OVDIFF_ASSIGN_OR_RETURN(const torch::Tensor raw, StackMaps(support));
+  if (proposals.size() != support.pictures.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "there are proposals for ", proposals.size(), " of ",
+        support.pictures.size(), " pictures; each must have its own"));
+  }
+  const torch::Tensor maps = ResizeAndStretch(StretchToUnit(raw), side, side);
+  SupportMasks result;
+  result.thresholds = FallbackThresholds(options);
+  result.masks = {.foreground = torch::zeros(maps.sizes(), torch::kBool),
+                  .background = torch::zeros(maps.sizes(), torch::kBool)};
+  for (size_t i = 0; i < proposals.size(); ++i) {
+    const auto picture = static_cast<int64_t>(i);
+    const SelectedMasks selected =
+        SelectMasks(ToPixels(proposals[i], side), maps[picture],
+                    {.background_below = options.fallback_background,
+                     .foreground_above = options.fallback_foreground});
+    result.masks.foreground[picture].copy_(selected.foreground);
+    result.masks.background[picture].copy_(selected.background);
+    result.used_fallback = result.used_fallback || selected.used_thresholds;
+  }
   return result;
 }
 

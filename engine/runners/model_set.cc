@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/runners/dino_runner.h"
+#include "engine/runners/maskcut_runner.h"
 #include "engine/runners/stable_diffusion_features.h"
 
 namespace ovdiff::engine {
@@ -81,6 +82,11 @@ const FeatureExtractor* ModelSet::FindSpace(const std::string& name) const {
   return nullptr;
 }
 
+const MaskProposer* ModelSet::FindProposer(
+    const std::string& mask_source) const {
+  return mask_source == kMaskCutMasks ? maskcut.get() : nullptr;
+}
+
 absl::StatusOr<std::unique_ptr<ModelSet>> ModelSet::Create(
     const Bundle& bundle, ComputeDevice& device) {
   auto models = std::make_unique<ModelSet>();
@@ -93,6 +99,13 @@ absl::StatusOr<std::unique_ptr<ModelSet>> ModelSet::Create(
     OVDIFF_ASSIGN_OR_RETURN(
         auto space, CreateSpace(spec, *models->diffusion, clips, device));
     models->spaces.push_back(std::move(space));
+  }
+  if (bundle.maskcut.has_value()) {
+    OVDIFF_ASSIGN_OR_RETURN(
+        models->maskcut,
+        MaskCutRunner::Create(*bundle.maskcut,
+                              *models->FindSpace(bundle.maskcut->space),
+                              device));
   }
   OVDIFF_ASSIGN_OR_RETURN(models->prefilter,
                           clips.Get(bundle.prefilter.folder));

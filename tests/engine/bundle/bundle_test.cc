@@ -75,6 +75,10 @@ TEST_F(BundleTest, ReadsTheNumbersOfThePaper) {
   EXPECT_EQ(bundle->spaces[1].window.max_size, 800);
   EXPECT_EQ(bundle->spaces[2].layer, -2);
   EXPECT_EQ(bundle->prefilter.input_size, 224);
+  ASSERT_TRUE(bundle->maskcut.has_value());
+  EXPECT_EQ(bundle->maskcut->space, "dino");
+  EXPECT_EQ(bundle->maskcut->input_size, 480);
+  EXPECT_EQ(bundle->prototype.mask_source, "attention");
   EXPECT_EQ(bundle->prefilter.folder, (folder_ / "clip").string());
   EXPECT_EQ(bundle->generation.num_pictures, 32);  // the method's default
 }
@@ -91,7 +95,11 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
   const auto bundle = Read([](json& document) {
     document["options"] = {
         {"generation", {{"num_pictures", 7}, {"noise_dtype", "float16"}}},
-        {"prototype", {{"num_parts", 3}, {"spaces", {"dino"}}}},
+        {"prototype",
+         {{"num_parts", 3},
+          {"spaces", {"dino"}},
+          {"mask_source", "maskcut"},
+          {"maskcut", {{"affinity_threshold", 0.2}, {"max_masks", 5}}}}},
         {"segment",
          {{"background_threshold", 0.5},
           {"prefilter", {{"enabled", false}}},
@@ -105,6 +113,9 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
   EXPECT_EQ(bundle->generation.num_steps, 30);
   EXPECT_EQ(bundle->prototype.num_parts, 3);
   EXPECT_THAT(bundle->prototype.spaces, ElementsAre("dino"));
+  EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
+  EXPECT_EQ(bundle->prototype.maskcut.affinity_threshold, 0.2);
+  EXPECT_EQ(bundle->prototype.maskcut.max_masks, 5);
   EXPECT_EQ(bundle->segment.background_threshold, 0.5);
   EXPECT_FALSE(bundle->segment.prefilter.enabled);
   EXPECT_FALSE(bundle->segment.stuff_filter.enabled);
@@ -161,6 +172,10 @@ TEST_F(BundleTest, RefusesValuesThatAreNotAllowed) {
               HasSubstr("allowed are squash"));
   EXPECT_THAT(ErrorOf([](json& d) { d["cuda_dtype"] = "int8"; }),
               HasSubstr("bfloat16"));
+  EXPECT_THAT(ErrorOf([](json& d) { d["maskcut"]["space"] = "clip"; }),
+              AllOf(HasSubstr("\"clip\""), HasSubstr("type vit: dino")));
+  EXPECT_THAT(ErrorOf([](json& d) { d["maskcut"]["input_size"] = 0; }),
+              HasSubstr("maskcut"));
 }
 
 TEST_F(BundleTest, NamesFoldersAndFilesThatAreNotThere) {

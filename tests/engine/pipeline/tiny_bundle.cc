@@ -201,6 +201,7 @@ json TinyBundleJson() {
     "prefilter": {"folder": "clip-b", "tokenizer": "diffusion/tokenizer",
        "intermediate_size": 48, "input_size": 32,
        "mean": [0.5, 0.5, 0.5], "std": [0.3, 0.3, 0.3]},
+    "maskcut": {"space": "vision", "input_size": 42},
     "windows": {"short_side": 30, "sizes": [30, 20], "stride": 15,
        "max_long_side": 120},
     "options": {

@@ -1,0 +1,151 @@
+// Masks of support pictures by proposals: how they are chosen, and MaskCut
+// through the engine.
+#include <cmath>
+
+#include "engine/pipeline/support_masks.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/pipeline/engine_fixture.h"
+#include "torch/torch.h"
+
+namespace ovdiff::engine {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class MaskSourceTest : public EngineTest {
+ protected:
+  static PrototypeOptions MaskCut() {
+    PrototypeOptions options = Prototype();
+    options.mask_source = "maskcut";
+    // Random networks' keys resemble each other more than trained ones.
+    options.maskcut.affinity_threshold = 0.5;
+    options.min_cell_coverage = 0.01;
+    return options;
+  }
+
+  static std::vector<float> AllValues(const PrototypeSet& set) {
+    std::vector<float> values;
+    for (const FeatureSpacePrototypes& space : set.spaces) {
+      for (const PrototypeVectors* side :
+           {&space.foreground, &space.background}) {
+        values.insert(values.end(), side->values.begin(), side->values.end());
+      }
+    }
+    return values;
+  }
+
+  // The left half, and the right, of a grid of 2 x 4 cells.
+  static torch::Tensor Halves() {
+    torch::Tensor masks = torch::zeros({2, 2, 4}, torch::kBool);
+    masks[0].narrow(1, 0, 2).fill_(true);
+    masks[1].narrow(1, 2, 2).fill_(true);
+    return masks;
+  }
+};
+
+TEST_F(MaskSourceTest, ProposalsAreStretchedAndChosen) {
+  // Attribution is high in the upper left quarter.
+  const SupportSet support = SquareSupport(2, 16, 8);
+  const auto masks = ChooseSupportMasks(
+      support, {Halves(), torch::zeros({0, 3, 3}, torch::kBool)}, {}, 32);
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  ASSERT_EQ(masks->masks.foreground.sizes(), (std::vector<int64_t>{2, 32, 32}));
+  const torch::Tensor first = masks->masks.foreground[0];
+  EXPECT_TRUE(first.narrow(1, 0, 16).all().item<bool>());
+  EXPECT_FALSE(first.narrow(1, 16, 16).any().item<bool>());
+  // Of the right half, what is dim, without its rim.
+  const torch::Tensor background = masks->masks.background[0];
+  EXPECT_FALSE(background.narrow(1, 0, 17).any().item<bool>());
+  EXPECT_TRUE(background[31][31].item<bool>());
+  // No proposal: the thresholds.
+  EXPECT_TRUE(masks->used_fallback);
+  EXPECT_TRUE(masks->masks.foreground[1][4][4].item<bool>());
+  EXPECT_FALSE(masks->masks.foreground[1][24][4].item<bool>());
+  EXPECT_TRUE(masks->masks.background[1][24][4].item<bool>());
+}
+
+TEST_F(MaskSourceTest, EveryPictureNeedsItsProposals) {
+  EXPECT_EQ(ChooseSupportMasks(SquareSupport(2, 16, 8), {Halves()}, {}, 32)
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ChooseSupportMasks({}, {}, {}, 32).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  SupportSet support = SquareSupport(1, 16, 8);
+  support.pictures[0].attribution.data[3] = std::nanf("");
+  EXPECT_EQ(ChooseSupportMasks(support, {Halves()}, {}, 32).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(MaskSourceTest, MaskCutBuildsAnotherSetWhateverTheThreads) {
+  const SupportSet support = SquareSupport(5, 16, 8);
+  const auto build = [&](Engine& engine, const PrototypeOptions& options) {
+    auto set = engine.BuildPrototypeSet(support, options, {}, nullptr);
+    EXPECT_TRUE(set.ok()) << set.status();
+    return AllValues(*set);
+  };
+  const std::vector<float> cut = build(engine(), MaskCut());
+  ASSERT_FALSE(cut.empty());
+  for (const float value : cut) {
+    ASSERT_TRUE(std::isfinite(value));
+  }
+  PrototypeOptions attention = MaskCut();
+  attention.mask_source = "attention";
+  EXPECT_NE(build(engine(), attention), cut);
+  const auto single = MakeEngine(/*num_threads=*/1);
+  EXPECT_EQ(build(*single, MaskCut()), cut);
+}
+
+TEST_F(MaskSourceTest, IsPartOfTheEncoderFingerprintAlone) {
+  PrototypeOptions attention = MaskCut();
+  attention.mask_source = "attention";
+  EXPECT_NE(engine().EncoderFingerprint(MaskCut()),
+            engine().EncoderFingerprint(attention));
+}
+
+TEST_F(MaskSourceTest, UnknownSourcesAreRefused) {
+  PrototypeOptions options = Prototype();
+  options.mask_source = "guess";
+  const absl::Status status = engine().Validate(options);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("guess"), HasSubstr("attention, maskcut")));
+}
+
+TEST_F(MaskSourceTest, ABundleThatDoesNotSayWhatCutsIsTold) {
+  const std::string folder = MakeTempFolder() + "/tiny";
+  WriteTinyBundle(folder);
+  nlohmann::json json = TinyBundleJson();
+  json.erase("maskcut");
+  WriteJson(folder + "/bundle.json", json);
+  EngineOptions options;
+  options.bundle_path = folder;
+  options.num_threads = 1;
+  auto engine = CreateEngine(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto set = (*engine)->BuildPrototypeSet(SquareSupport(1, 16, 8),
+                                                MaskCut(), {}, nullptr);
+  EXPECT_EQ(set.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(set.status().message()),
+              AllOf(HasSubstr("mask_source is \"maskcut\""), HasSubstr("tiny"),
+                    HasSubstr("allowed with it is attention"),
+                    HasSubstr("bundle.json")));
+  // As a bundle's own default it is the bundle that is wrong.
+  json["options"]["prototype"]["mask_source"] = "maskcut";
+  WriteJson(folder + "/bundle.json", json);
+  const absl::Status status = CreateEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("does not say what cuts"));
+  // More cells than MaskCut takes.
+  json = TinyBundleJson();
+  json["maskcut"]["input_size"] = 400;
+  WriteJson(folder + "/bundle.json", json);
+  EXPECT_THAT(std::string(CreateEngine(options).status().message()),
+              AllOf(HasSubstr("80x80 cells"), HasSubstr("320 pixels")));
+}
+
+}  // namespace
+}  // namespace ovdiff::engine
