@@ -146,6 +146,13 @@ class EngineImpl final : public Engine {
     return painter_.Paint(prompt, options, control, progress);
   }
 
+  absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
+      const std::string& /*prompt*/, absl::Span<const Image> /*pictures*/,
+      const GenerationOptions& /*options*/,
+      const CallControl& /*control*/) override {
+    return absl::UnimplementedError("TODO(branch given-pictures)");
+  }
+
   absl::StatusOr<PrototypeSet> BuildPrototypeSet(
       const SupportSet& support, const PrototypeOptions& options,
       const CallControl& control, const ProgressCallback& progress) override {
@@ -175,6 +182,13 @@ class EngineImpl final : public Engine {
                                        const CallControl& control) override {
     OVDIFF_RETURN_IF_ERROR(Validate(options));
     return segmenter_->Segment(image, classes, options, control);
+  }
+
+  absl::StatusOr<Explanation> Explain(
+      const Image& /*image*/, absl::Span<const SegmentClass> /*classes*/,
+      const SegmentOptions& /*options*/, const ExplainTarget& /*target*/,
+      const CallControl& /*control*/) override {
+    return absl::UnimplementedError("TODO(branch explain)");
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,41 @@ struct ClassResult {
       0;  // Largest fused cosine similarity anywhere; 0 if not kept.
 };
 
+// How similar one pixel of a picture is to one prototype.
+struct PrototypeMatch {
+  size_t class_index = 0;  // Among the call's classes: whose it is.
+  int64_t index = 0;       // Row of that class's side of PrototypeVectors.
+  double cosine = 0;       // Mean over the windows that see the pixel.
+};
+
+struct SpaceEvidence {
+  std::string space;
+  double score = 0;  // The class's score of this space at the pixel.
+  PrototypeMatch winner;
+  std::optional<PrototypeMatch> runner_up;
+};
+
+struct ExplainedClass {
+  uint16_t label = 0;                 // 0: background.
+  double score = 0;                   // Fused: what labels are chosen by.
+  std::vector<SpaceEvidence> spaces;  // In fusion order.
+};
+
+// What pixel to explain: (x, y) of the input picture, or where the class of
+// `label` scores highest if that is not 0.
+struct ExplainTarget {
+  int x = 0;
+  int y = 0;
+  uint16_t label = 0;
+};
+
+struct Explanation {
+  int x = 0;
+  int y = 0;
+  std::vector<ExplainedClass> classes;  // Best first; kept ones, background.
+  std::vector<bool> kept;  // By the call's classes: passed the prefilter.
+};
+
 struct StageTimings {
   absl::Duration
       queue;  // Waiting for the device, summed over batches waited on.
@@ -76,15 +112,27 @@ struct BuildProgress {
 // Called on the caller's thread of PaintSupportSet()/BuildPrototypeSet().
 using ProgressCallback = std::function<void(const BuildProgress&)>;
 
+// A named set of the method's options.
+struct MethodProfile {
+  std::string name;
+  std::string description;
+  GenerationOptions generation;
+  PrototypeOptions prototype;
+  SegmentOptions segment;
+  std::string unavailable;  // What the bundle lacks for it; empty: nothing.
+};
+
 struct EngineInfo {
   std::string device;  // "cpu", "cuda:0"
   std::string device_name;
   std::string bundle_name;
   std::string bundle_license;
-  std::vector<std::string> spaces;  // Feature spaces, in fusion order.
-  int picture_size = 0;             // Side of a support picture, pixels.
-  WindowOptions windows;            // The bundle's, none of them 0.
-  GenerationOptions generation;     // Defaults after the bundle's overrides.
+  std::vector<std::string> spaces;      // Feature spaces, in fusion order.
+  int picture_size = 0;                 // Side of a support picture, pixels.
+  WindowOptions windows;                // The bundle's, none of them 0.
+  std::vector<MethodProfile> profiles;  // By name; one is "default".
+  std::string default_profile;          // Whose options the next three are.
+  GenerationOptions generation;
   PrototypeOptions prototype;
   SegmentOptions segment;
 };
@@ -137,6 +185,15 @@ class Engine {
       const std::string& prompt, const GenerationOptions& options,
       const CallControl& control, const ProgressCallback& progress) = 0;
 
+  // What the diffusion model's attention says of pictures that were not
+  // painted: each is squashed to the bundle's picture size, encoded, noised,
+  // and seen once with `prompt` at each of a few timesteps. In the order of
+  // `pictures`; fails as above. Changes nothing when pictures come in other
+  // portions.
+  virtual absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
+      const std::string& prompt, absl::Span<const Image> pictures,
+      const GenerationOptions& options, const CallControl& control) = 0;
+
   // Masks, features and prototypes of a support set. As above, and
   //   kFailedPrecondition  no picture has a foreground
   virtual absl::StatusOr<PrototypeSet> BuildPrototypeSet(
@@ -154,11 +211,21 @@ class Engine {
   virtual absl::StatusOr<Segmentation> Segment(
       const Image& image, absl::Span<const SegmentClass> classes,
       const SegmentOptions& options, const CallControl& control) = 0;
+
+  // Why Segment() gives the target's pixel its label. Fails as Segment(), and
+  //   kInvalidArgument    a point outside of the picture, a label of no class
+  //   kFailedPrecondition the prefilter dropped the class of target.label
+  virtual absl::StatusOr<Explanation> Explain(
+      const Image& image, absl::Span<const SegmentClass> classes,
+      const SegmentOptions& options, const ExplainTarget& target,
+      const CallControl& control) = 0;
 };
 
 struct EngineOptions {
   std::string bundle_path;     // Folder with bundle.json.
   std::string device = "cpu";  // "cpu", "cuda" or "cuda:N".
+  // Whose options calls without a profile get; see MethodProfile.
+  std::string profile = "default";
   int num_threads = 0;        // CPU threads of the device thread; 0: all cores.
   int max_batch_windows = 8;  // Windows that share one network call.
   int max_queued_windows = 4096;  // Beyond this Segment is refused.

@@ -5,6 +5,7 @@
 #define OVDIFF_ENGINE_BASE_METHOD_OPTIONS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,18 +44,31 @@ struct MaskCutOptions {
 // Where the masks of support pictures come from: PrototypeOptions::mask_source.
 inline constexpr char kAttentionMasks[] = "attention";
 inline constexpr char kMaskCutMasks[] = "maskcut";
+inline constexpr char kCutlerMasks[] = "cutler";
+
+// CutLER's detector (Wang et al., CVPR 2023), Cascade Mask R-CNN.
+struct CutlerOptions {
+  double score_threshold = 0.35;  // detections above it propose masks, 0…1
+  int max_detections = 100;       // per picture, 1…1000
+};
+
+// When a feature cell is inside a mask: PrototypeOptions::cell_rule.
+inline constexpr char kCoverageCells[] = "coverage";
+inline constexpr char kBilinearCells[] = "bilinear";
 
 // From support set to prototype set. Every field is part of the encoder
-// fingerprint; those of `maskcut` where it is the mask source.
+// fingerprint; those of `maskcut` and `cutler` where they are the mask source.
 struct PrototypeOptions {
   int num_parts = 32;  // K of K-means per side, 1…256
   int kmeans_max_iterations = 300;
   uint64_t kmeans_seed = 0;
   // kAttentionMasks: thresholds on the attribution maps by multi-Otsu (the
-  // paper's variant without CutLER). kMaskCutMasks: objects that MaskCut finds,
-  // chosen by their mean attribution; for bundles that say what cuts.
+  // paper's variant without CutLER). kMaskCutMasks, kCutlerMasks: objects that
+  // MaskCut or CutLER finds, chosen by their mean attribution; for bundles that
+  // say what cuts, or have CutLER's weights.
   std::string mask_source = kAttentionMasks;
   MaskCutOptions maskcut;
+  CutlerOptions cutler;
   int otsu_bins = 256;
   // Attribution thresholds (0…1) where multi-Otsu has no answer (flat maps).
   // Where masks are proposed: background is only below the first; a picture
@@ -62,15 +76,30 @@ struct PrototypeOptions {
   // second.
   double fallback_background = 0.2;
   double fallback_foreground = 0.5;
-  // A feature cell is inside a mask when at least this share of its area is.
+  // kCoverageCells: a feature cell is inside a mask when at least
+  // `min_cell_coverage` of its area is. kBilinearCells: when bilinear resizing
+  // of the mask to the cells leaves anything there (the official program).
+  std::string cell_rule = kCoverageCells;
   double min_cell_coverage = 0.5;
-  uint64_t noise_seed = 43;         // forward noise of the diffusion features
+  // Share of the pictures, 0 up to but not 1, that CLIP finds least like
+  // "a {class}"; they are left out. Beyond the paper.
+  double prune_share = 0.0;
+  // Features are brought to length 1 before means and K-means, so that no
+  // picture counts more for its loud features. Beyond the paper.
+  bool normalize_features = false;
+  uint64_t noise_seed = 43;  // forward noise of the diffusion features
+  // The noise of the VAE's sample is the forward noise, and the same for every
+  // picture (the official program), instead of draws of their own.
+  bool shared_noise = false;
   std::vector<std::string> spaces;  // empty: all of the bundle's
 };
 
 struct PrefilterOptions {
   bool enabled = true;
   int max_classes = 10;  // eta, 1…12: subsets tried are 2^eta - 1
+  // Subsets read "a X and a Y" (the official program); else "X and Y" (the
+  // paper).
+  bool articles = true;
 };
 
 struct WindowOptions {
@@ -103,7 +132,10 @@ struct PamrOptions {
 // Comparing a picture with prototypes.
 struct SegmentOptions {
   std::vector<std::string> spaces;  // empty: all that the classes have
-  bool use_background = true;       // background prototypes
+  // What each space's scores count in the mean, above 0 to 100, by name; 1 for
+  // spaces that are not named. Beyond the paper, where all count the same.
+  std::map<std::string, double> space_weights;
+  bool use_background = true;  // background prototypes
   // Without background prototypes: the score that background has everywhere.
   double background_threshold = 0.72;
   // Prototype levels that take part.

@@ -2,6 +2,8 @@
 #ifndef OVDIFF_ENGINE_BASE_SUPPORT_SET_H_
 #define OVDIFF_ENGINE_BASE_SUPPORT_SET_H_
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/base/image.h"
@@ -20,9 +22,15 @@ struct AttributionMap {
 struct SupportPicture {
   Image image;
   AttributionMap attribution;
+  // Of a picture that came with its mask: [height, width] of the image,
+  // row-major, 1 where the object is, 0 elsewhere. Empty: masks are made from
+  // the attribution.
+  std::vector<uint8_t> mask;
 };
 
 struct SupportSet {
+  // The class as CLIP is asked for it, for PrototypeOptions::prune_share.
+  std::string prompt;
   std::vector<SupportPicture> pictures;
 };
 

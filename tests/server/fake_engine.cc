@@ -279,4 +279,17 @@ absl::StatusOr<engine::Segmentation> FakeEngine::Segment(
   return out;
 }
 
+absl::StatusOr<std::vector<AttributionMap>> FakeEngine::AttributePictures(
+    const std::string& /*prompt*/, absl::Span<const Image> /*pictures*/,
+    const GenerationOptions& /*options*/, const CallControl& /*control*/) {
+  return absl::UnimplementedError("TODO(branch given-pictures)");
+}
+
+absl::StatusOr<engine::Explanation> FakeEngine::Explain(
+    const Image& /*image*/, absl::Span<const engine::SegmentClass> /*classes*/,
+    const SegmentOptions& /*options*/, const engine::ExplainTarget& /*target*/,
+    const CallControl& /*control*/) {
+  return absl::UnimplementedError("TODO(branch explain)");
+}
+
 }  // namespace ovdiff::server

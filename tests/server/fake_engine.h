@@ -73,6 +73,13 @@ class FakeEngine final : public engine::Engine {
   absl::StatusOr<engine::Segmentation> Segment(
       const Image& image, absl::Span<const engine::SegmentClass> classes,
       const SegmentOptions& options, const CallControl& control) override;
+  absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
+      const std::string& prompt, absl::Span<const Image> pictures,
+      const GenerationOptions& options, const CallControl& control) override;
+  absl::StatusOr<engine::Explanation> Explain(
+      const Image& image, absl::Span<const engine::SegmentClass> classes,
+      const SegmentOptions& options, const engine::ExplainTarget& target,
+      const CallControl& control) override;
 
  private:
   engine::EngineInfo info_;

@@ -31,7 +31,8 @@ _SHAPES = 2800
 _SHARES = {"single": 0.35, "several": 0.5, "wide": 0.1, "ground": 0.05}
 _CLOSE = 0.25  # share of close-ups among pictures of one object
 _CAPTIONED = 16  # pictures of a batch with their whole caption
-_ONE_MORE = 0.3  # share of a set with one product too many, beside the right one's 1
+_ONE_MORE = 0.6  # share of a set with one product too many, beside the right one's 1
+_LIKELY_PRESENT = 2.0  # weight of present products in `likely`, beside the absent ones' 1
 _WRONG_SETS = 24  # captions that name other products than the picture has
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
@@ -188,6 +189,13 @@ class _TeacherView:
         return features.flatten(2).transpose(1, 2), logits.flatten(2).transpose(1, 2)
 
 
+def _likely(logits: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """The prefilter first drops names whose softmax is below 1 / names, which at a
+    cosine's scale is: below the mean. So present products belong above it."""
+    centred = logits - logits.mean(1, keepdim=True)
+    return F.binary_cross_entropy_with_logits(centred, there, pos_weight=torch.tensor(_LIKELY_PRESENT, device=there.device))
+
+
 def _subsets(names: list[str]) -> list[tuple[str, ...]]:
     return [tuple(n for b, n in enumerate(names) if bits >> b & 1) for bits in range(1, 2 ** len(names))]
 
@@ -280,6 +288,8 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         }
         for name, first, last in zip(("products", "coloured", "grounds"), concepts.groups, concepts.groups[1:]):
             terms[name] = _spread(scale * image @ short[first:last].T, truth[:, first:last])
+        named = slice(concepts.groups[0], concepts.groups[1])
+        terms["likely"] = _likely(scale * image @ short[named].T, truth[:, named])
         return terms
 
     training.fit(

@@ -32,7 +32,7 @@ _WITHOUT = 0.1  # share of captions left out, for classifier-free guidance
 # hardly counts where little is seen, and only there must the words say what it is.
 _SNR_CAP = 5.0
 _MOST_WEIGHT = 25.0  # of the noise's squared error
-_CRITIC = 0.002  # weight of the critic's word: a tenth of the loss, so that pictures stay likely
+_CRITIC = 0.004  # weight of the critic's word: a sixth of the loss, so that pictures stay likely
 _GUESSED_BELOW = 900  # later timesteps' guesses say nothing
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 PROMPT = "A good picture of a {}"
