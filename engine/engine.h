@@ -18,6 +18,7 @@
 #include "engine/base/call_control.h"
 #include "engine/base/image.h"
 #include "engine/base/method_options.h"
+#include "engine/base/method_profile.h"
 #include "engine/base/prototype_set.h"
 #include "engine/base/sha256.h"
 #include "engine/base/support_set.h"
@@ -111,16 +112,6 @@ struct BuildProgress {
 
 // Called on the caller's thread of PaintSupportSet()/BuildPrototypeSet().
 using ProgressCallback = std::function<void(const BuildProgress&)>;
-
-// A named set of the method's options.
-struct MethodProfile {
-  std::string name;
-  std::string description;
-  GenerationOptions generation;
-  PrototypeOptions prototype;
-  SegmentOptions segment;
-  std::string unavailable;  // What the bundle lacks for it; empty: nothing.
-};
 
 struct EngineInfo {
   std::string device;  // "cpu", "cuda:0"
@@ -224,7 +215,8 @@ class Engine {
 struct EngineOptions {
   std::string bundle_path;     // Folder with bundle.json.
   std::string device = "cpu";  // "cpu", "cuda" or "cuda:N".
-  // Whose options calls without a profile get; see MethodProfile.
+  // Whose options calls without a profile get: a name of EngineInfo::profiles,
+  // or the path of a profile's JSON file (engine/bundle/profiles.h).
   std::string profile = "default";
   int num_threads = 0;        // CPU threads of the device thread; 0: all cores.
   int max_batch_windows = 8;  // Windows that share one network call.
