@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -65,7 +66,9 @@ struct SegmentFlags {
   std::string vocabulary;
   int64_t version = 0;
   std::vector<std::string> classes;
+  std::string profile;
   std::vector<std::string> spaces;
+  std::vector<std::pair<std::string, double>> space_weights;
   std::vector<std::string> levels;
   std::vector<int> window_sizes;
   std::optional<int> window_stride;

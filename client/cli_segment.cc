@@ -49,6 +49,7 @@ PhotoResult SegmentPhoto(const PhotoFlags& flags, const std::string& path,
   request.set_version(flags.segment.version);
   request.mutable_classes()->Assign(flags.segment.classes.begin(),
                                     flags.segment.classes.end());
+  request.set_profile(flags.segment.profile);
   *request.mutable_options() = ToSegmentOptions(flags.segment);
   request.set_label_map_format(v1::LABEL_MAP_FORMAT_PNG);
   request.mutable_image()->set_encoded(*bytes);
@@ -158,6 +159,16 @@ void AddSegmentFlags(CLI::App& command, SegmentFlags& flags) {
       ->allow_extra_args(false)
       ->group(group);
   command
+      .add_option("--profile", flags.profile,
+                  "Named options of the server's; the flags below change them")
+      ->group(group);
+  command
+      .add_option("--space-weight", flags.space_weights,
+                  "What a feature space counts, such as `clip 2`; may be "
+                  "repeated")
+      ->allow_extra_args(false)
+      ->group(group);
+  command
       .add_option(
           "--level", flags.levels,
           "Use this prototype level only (class, instance, part); may be "
@@ -222,6 +233,9 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   options.mutable_spaces()->Assign(flags.spaces.begin(), flags.spaces.end());
   options.mutable_window_sizes()->Assign(flags.window_sizes.begin(),
                                          flags.window_sizes.end());
+  for (const auto& [space, weight] : flags.space_weights) {
+    (*options.mutable_space_weights())[space] = weight;
+  }
   if (flags.no_prefilter) options.set_use_prefilter(false);
   if (flags.no_stuff_filter) options.set_use_stuff_filter(false);
   if (flags.pamr) options.set_use_pamr(true);

@@ -23,6 +23,7 @@ constexpr absl::Duration kPoll = absl::Milliseconds(50);
 absl::StatusOr<SupportSet> DecodeSupportSet(const store::SupportRecord& record,
                                             const Limits& limits) {
   SupportSet support;
+  support.prompt = record.prompt;
   for (const store::SupportPictureRecord& picture : record.pictures) {
     SupportPicture& out = support.pictures.emplace_back();
     OVDIFF_ASSIGN_OR_RETURN(out.image, DecodeImage(picture.png, limits));

@@ -42,6 +42,24 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
   update(options.has_prompt_template(), options.prompt_template());
   update(options.has_negative_prompt(), options.negative_prompt());
   update(options.has_num_parts(), absl::StrCat(options.num_parts()));
+  // What came after the first release: only where it is asked for, so that
+  // requests from before keep their hash.
+  v1::BuildOptions later = options;
+  later.clear_num_pictures();
+  later.clear_num_steps();
+  later.clear_guidance_scale();
+  later.clear_seed();
+  later.clear_prompt_template();
+  later.clear_negative_prompt();
+  later.clear_num_parts();
+  if (later.ByteSizeLong() > 0) {
+    hash.UpdateField("options");
+    hash.UpdateField(later.SerializeAsString());
+  }
+  if (!request.profile().empty()) {
+    hash.UpdateField("profile");
+    hash.UpdateField(request.profile());
+  }
   return ToHex(hash.Finish());
 }
 
@@ -84,7 +102,8 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
   record.set_format(kJobRecordFormat);
   record.set_content_hash(ContentHash(request));
   *record.mutable_request() = request;
-  *record.mutable_request()->mutable_options() = FromBuildOptions(options);
+  *record.mutable_request()->mutable_options() =
+      FromBuildOptions(options, engine.info());
   v1::Job& job = *record.mutable_job();
   job.set_id(
       request.request_id().empty()
@@ -144,7 +163,7 @@ absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
 
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                              const v1::AddClassesRequest& wanted,
-                             const engine::EngineInfo& defaults) {
+                             const v1::BuildOptions& options) {
   std::string difference;
   if (held.vocabulary() != wanted.vocabulary()) {
     difference = absl::StrCat("vocabulary ", Quoted(held.vocabulary()),
@@ -166,8 +185,6 @@ absl::Status RequestIdReused(const v1::AddClassesRequest& held,
     }
   }
   if (difference.empty()) {
-    const v1::BuildOptions options =
-        FromBuildOptions(ToBuildOptions(wanted.options(), defaults));
     difference = absl::StrCat("options {", held.options().ShortDebugString(),
                               "}, not {", options.ShortDebugString(), "}");
   }

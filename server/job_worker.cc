@@ -55,7 +55,7 @@ void JobQueue::RunJob(const JobPtr& job) {
 }
 
 void JobQueue::LinkStored(const JobPtr& job) {
-  const ResolvedBuildOptions options = OptionsOf(*job);
+  const ResolvedBuildOptions options = OptionsOf(job->request());
   std::vector<int> indices;
   std::vector<store::NewClass> classes;
   for (int i = 0; i < job->request().classes_size(); ++i) {
@@ -89,7 +89,7 @@ void JobQueue::LinkStored(const JobPtr& job) {
 
 void JobQueue::BuildClass(const JobPtr& job, int index) {
   const v1::ClassSpec& spec = job->request().classes(index);
-  const ResolvedBuildOptions options = OptionsOf(*job);
+  const ResolvedBuildOptions options = OptionsOf(job->request());
   const store::NewClass described = builder_.Describe(spec, options);
   const auto report = [&](const v1::ClassProgress& update) {
     job->ModifyClass(index, [&](v1::ClassProgress& progress) {

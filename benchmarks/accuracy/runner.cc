@@ -284,6 +284,7 @@ absl::StatusOr<json> Runner::Header(const PlanVariant& variant,
   }
   return json{{"format", 1},
               {"variant", variant.name},
+              {"profile", variant.profile},
               {"options", variant.options},
               {"support", variant.support},
               {"support_files", support},

@@ -29,6 +29,7 @@ namespace ovdiff::engine {
 // device, of length one.
 struct SpaceVectors {
   const FeatureExtractor* space = nullptr;
+  double weight = 1.0;  // Of its scores in the mean over spaces.
   std::vector<torch::Tensor> foregrounds;
   // Of those kept classes that have any; empty: the space abstains.
   std::vector<torch::Tensor> backgrounds;

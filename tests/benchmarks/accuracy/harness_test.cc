@@ -242,8 +242,10 @@ TEST_F(HarnessTest, OptionsLieOverTheBundlesAndSeedsAreAdded) {
   const PlanVariant variant = {
       "v",
       {{"generation", {{"num_steps", 7}}},
-       {"segment", {{"prefilter", {{"enabled", false}}}}},
-       {"windows", {{"short_side", 128}, {"sizes", {64}}}}},
+       {"segment",
+        {{"prefilter", {{"enabled", false}}},
+         {"windows", {{"short_side", 128}, {"sizes", {64}}}}}}},
+      "",
       ""};
   const auto options = ResolveOptions(engine_.info(), variant, 2);
   ASSERT_TRUE(options.ok()) << options.status();
@@ -254,7 +256,7 @@ TEST_F(HarnessTest, OptionsLieOverTheBundlesAndSeedsAreAdded) {
   EXPECT_FALSE(options->segment.prefilter.enabled);
   EXPECT_EQ(options->segment.windows.short_side, 128);
   EXPECT_THAT(options->segment.windows.sizes, ElementsAre(64));
-  const PlanVariant wrong = {"v", {{"segment", {{"prefliter", 1}}}}, ""};
+  const PlanVariant wrong = {"v", {{"segment", {{"prefliter", 1}}}}, "", ""};
   EXPECT_THAT(
       std::string(ResolveOptions(engine_.info(), wrong, 0).status().message()),
       HasSubstr("prefliter"));
