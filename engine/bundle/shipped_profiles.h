@@ -26,14 +26,13 @@ inline constexpr const char* kShippedProfiles[] = {
     R"json({
   "format": 1,
   "name": "paper",
-  "description": "What the paper says: masks by CutLER, two sizes of window, PAMR.",
+  "description": "What the paper says: masks by CutLER, two sizes of window, no PAMR.",
   "base": "paper",
   "options": {
     "prototype": {"mask_source": "cutler"},
     "segment": {
       "prefilter": {"articles": false},
-      "windows": {"whole_picture": false},
-      "pamr": {"enabled": true}
+      "windows": {"whole_picture": false}
     }
   }
 })json",
@@ -44,8 +43,7 @@ inline constexpr const char* kShippedProfiles[] = {
   "base": "paper",
   "options": {
     "generation": {"noise_dtype": "float16"},
-    "prototype": {"mask_source": "cutler", "cell_rule": "bilinear", "shared_noise": true},
-    "segment": {"pamr": {"enabled": true}}
+    "prototype": {"mask_source": "cutler", "cell_rule": "bilinear", "shared_noise": true}
   }
 })json",
     R"json({
@@ -56,8 +54,7 @@ inline constexpr const char* kShippedProfiles[] = {
   "options": {
     "segment": {
       "prefilter": {"articles": false},
-      "windows": {"whole_picture": false},
-      "pamr": {"enabled": true}
+      "windows": {"whole_picture": false}
     }
   }
 })json",

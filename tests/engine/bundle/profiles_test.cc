@@ -36,7 +36,7 @@ class ProfilesTest : public testing::Test {
     }
     bundle_.windows = {.short_side = 64, .sizes = {64, 48}, .stride = 32};
     bundle_.generation.num_steps = 7;
-    bundle_.segment.pamr.iterations = 3;
+    bundle_.segment.pamr = {.enabled = true, .iterations = 3, .dilations = {1}};
     std::string name = (fs::temp_directory_path() / "ovdiff-XXXXXX").string();
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
@@ -96,7 +96,7 @@ TEST_F(ProfilesTest, PapersNumbersDoNotDependOnTheBundle) {
     EXPECT_EQ(paper.generation.num_steps, 30) << name;
     EXPECT_EQ(paper.generation.num_pictures, 32) << name;
     EXPECT_EQ(paper.segment.pamr.iterations, 10) << name;
-    EXPECT_TRUE(paper.segment.pamr.enabled) << name;
+    EXPECT_FALSE(paper.segment.pamr.enabled) << name;
   }
   const MethodProfile paper = Shipped("paper-no-cutler");
   EXPECT_FALSE(paper.segment.windows.whole_picture);

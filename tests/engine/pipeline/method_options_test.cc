@@ -163,7 +163,7 @@ TEST_F(MethodOptionsTest, AProfileIsTheEnginesDefault) {
   const EngineInfo& info = (*made)->info();
   EXPECT_EQ(info.default_profile, "paper-no-cutler");
   EXPECT_EQ(info.generation.num_steps, 30);
-  EXPECT_TRUE(info.segment.pamr.enabled);
+  EXPECT_FALSE(info.segment.windows.whole_picture);
   EXPECT_EQ(info.profiles.size(), 5u);
   options.profile = "peper";
   EXPECT_THAT(std::string(CreateEngine(options).status().message()),
