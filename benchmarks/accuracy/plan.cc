@@ -67,6 +67,7 @@ void ReadVariant(JsonObject& object, PlanVariant& item) {
   object.Required("name", &item.name);
   object.Optional("support", &item.support);
   object.Optional("profile", &item.profile);
+  object.Optional("true_classes", &item.true_classes);
   const json* options = object.Child("options", /*required=*/false);
   item.options = options == nullptr ? json::object() : *options;
 }

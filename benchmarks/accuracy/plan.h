@@ -36,6 +36,9 @@ struct PlanVariant {
   nlohmann::json options;
   std::string support;  // A name in Plan::supports; empty: painted.
   std::string profile;  // A name in EngineInfo::profiles; empty: the default.
+  // Only classes that are in the picture are asked for: what a prefilter that
+  // knows the truth would keep. A picture without any is asked for all.
+  bool true_classes = false;
 };
 
 // A support picture from files: the picture and its mask, an 8-bit grey PNG,

@@ -1,8 +1,9 @@
 """Which ways to run the method there are: the paper's ablations, as option overrides.
 
-A variant is {"name", "title", "options"[, "profile"][, "support"][, "tune"]}: "profile" is one of the engine's;
+A variant is {"name", "title", "options"[, "profile"][, "support"][, "true_classes"][, "tune"]}: "profile" is one of the engine's;
 options lie over it, those of engine/base/method_options.h by group ("generation", "prototype", "segment"); "support"
-names support pictures from files; "tune" lists values of segment.background_threshold to choose from on the val split.
+names support pictures from files; "true_classes" asks only for what is in the picture; "tune" lists values of
+segment.background_threshold to choose from on the val split.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def spaces(info: dict, dataset) -> list[dict]:
 def parts(info: dict, dataset) -> list[dict]:
     """What the method consists of, taken away one by one."""
     result = [variant("no-prefilter", "without prefilter", {"segment": {"prefilter": {"enabled": False}}})]
+    truth = {"segment": {"prefilter": {"enabled": False}}}
+    result.append(variant("true-prefilter", "with a prefilter that knows the truth", truth, true_classes=True))
     if dataset.background:
         off = {"segment": {"use_background": False}}
         result.append(variant("no-background", "without background prototypes", off, tune=THRESHOLDS))

@@ -219,6 +219,26 @@ TEST_F(HarnessTest, SupportPicturesMayComeFromFiles) {
   EXPECT_EQ(engine_.num_encoded, 2);
 }
 
+TEST_F(HarnessTest, TrueClassesAreThoseOfThePicture) {
+  cv::imwrite(Path("labels.png"), cv::Mat(4, 8, CV_8UC1, cv::Scalar(2)));
+  json plan = PlanJson();
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl").back()["kept"], json({1, 2}));
+  plan["variants"][0]["true_classes"] = true;
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl").back()["kept"], json({2}));
+}
+
+TEST_F(HarnessTest, AVariantMayHaveAProfile) {
+  json plan = PlanJson();
+  plan["variants"][0]["profile"] = "quick";
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl")[0]["profile"], "quick");
+  plan["variants"][0]["profile"] = "heavy";
+  EXPECT_THAT(std::string(Run(plan).message()),
+              HasSubstr("no heavy weights"));
+}
+
 TEST_F(HarnessTest, PlansAreReadStrictly) {
   const auto message = [&](const std::string& pointer, const json& value) {
     json plan = PlanJson();
