@@ -357,9 +357,10 @@ absl::Status Runner::ExportSupports(const std::string& folder) {
         OVDIFF_ASSIGN_OR_RETURN(const std::string picture,
                                 server::EncodePng(support.pictures[i].image));
         OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".png", picture));
-        OVDIFF_ASSIGN_OR_RETURN(const std::string map,
-                                EncodeMask(support.pictures[i].attribution));
-        OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".attribution.png", map));
+        OVDIFF_ASSIGN_OR_RETURN(
+            const std::string map,
+            EncodeAttribution(support.pictures[i].attribution));
+        OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".attribution.tiff", map));
       }
     }
   }

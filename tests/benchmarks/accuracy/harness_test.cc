@@ -235,8 +235,7 @@ TEST_F(HarnessTest, AVariantMayHaveAProfile) {
   ASSERT_EQ(Run(plan), absl::OkStatus());
   EXPECT_EQ(Lines("out/full.seed0.jsonl")[0]["profile"], "quick");
   plan["variants"][0]["profile"] = "heavy";
-  EXPECT_THAT(std::string(Run(plan).message()),
-              HasSubstr("no heavy weights"));
+  EXPECT_THAT(std::string(Run(plan).message()), HasSubstr("no heavy weights"));
 }
 
 TEST_F(HarnessTest, PlansAreReadStrictly) {
@@ -287,13 +286,15 @@ TEST_F(HarnessTest, ExportsSupportPictures) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   Runner runner(*plan, engine_, *store_, "p", [](const std::string&) {});
   ASSERT_EQ(runner.ExportSupports(Path("supports")), absl::OkStatus());
-  const auto mask =
-      ReadFile(Path("supports/seed0/red boat/002.attribution.png"));
-  ASSERT_TRUE(mask.ok()) << mask.status();
-  const auto map = DecodeMask(*mask);
-  ASSERT_TRUE(map.ok()) << map.status();
-  EXPECT_EQ(map->width, 2);
-  EXPECT_FLOAT_EQ(map->data[3], 1.0f);
+  const cv::Mat map =
+      cv::imread(Path("supports/seed0/red boat/002.attribution.tiff"),
+                 cv::IMREAD_UNCHANGED);
+  ASSERT_EQ(map.type(), CV_32FC1);
+  EXPECT_EQ(map.cols, 2);
+  const auto support = engine_.PaintSupportSet(
+      "red boat", engine_.info().generation, {}, nullptr);
+  ASSERT_TRUE(support.ok());
+  EXPECT_EQ(map.at<float>(1, 1), support->pictures[2].attribution.data[3]);
   EXPECT_TRUE(fs::exists(Path("supports/seed0/green boat/000.png")));
 }
 
