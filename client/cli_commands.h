@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -68,7 +67,7 @@ struct SegmentFlags {
   std::vector<std::string> classes;
   std::string profile;
   std::vector<std::string> spaces;
-  std::vector<std::pair<std::string, double>> space_weights;
+  std::vector<std::string> space_weights;  // NAME=NUMBER, checked
   std::vector<std::string> levels;
   std::vector<int> window_sizes;
   std::optional<int> window_stride;

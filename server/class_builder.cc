@@ -7,6 +7,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/text/prompt_text.h"
 #include "server/build_estimate.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/image_codec.h"

@@ -8,6 +8,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/text/prompt_text.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/validation.h"
