@@ -73,7 +73,10 @@ def parts(info: dict, dataset) -> list[dict]:
 
 
 def pamr(info: dict, dataset) -> list[dict]:
-    return [variant("pamr", "with PAMR", {"segment": {"pamr": {"enabled": True}}})]
+    return [
+        variant("pamr", "with PAMR", {"segment": {"pamr": {"enabled": True}}}),
+        variant("no-pamr", "without PAMR", {"segment": {"pamr": {"enabled": False}}}),
+    ]
 
 
 def profiles(info: dict, dataset) -> list[dict]:

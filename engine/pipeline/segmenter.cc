@@ -24,9 +24,9 @@ namespace {
 
 // Class score maps merged at once: bounds memory for many kept classes.
 constexpr int64_t kMergeBytes = int64_t{64} << 20;
-// What a call may hold for PAMR: 1.4 million pixels with the method's
-// dilations.
-constexpr int64_t kMaxAffinityBytes = int64_t{256} << 20;
+// What a call may hold for PAMR: 1.6 million pixels with the method's
+// dilations, so all that a bundle's `max_long_side` lets through.
+constexpr int64_t kMaxAffinityBytes = int64_t{300} << 20;
 // Maps that PAMR refines in one quantum.
 constexpr int64_t kRefinedAtOnce = 4;
 

@@ -32,7 +32,8 @@ _SHARES = {"single": 0.35, "several": 0.5, "wide": 0.1, "ground": 0.05}
 _CLOSE = 0.25  # share of close-ups among pictures of one object
 _CAPTIONED = 16  # pictures of a batch with their whole caption
 _ONE_MORE = 0.6  # share of a set with one product too many, beside the right one's 1
-_LIKELY_PRESENT = 2.0  # weight of present products in `likely`, beside the absent ones' 1
+_LIKELY = 4.0  # weight of what the prefilter's first stage asks for
+_LIKELY_PRESENT = 3.0  # there, weight of present products, beside the absent ones' 1
 _WRONG_SETS = 24  # captions that name other products than the picture has
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
@@ -289,7 +290,7 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         for name, first, last in zip(("products", "coloured", "grounds"), concepts.groups, concepts.groups[1:]):
             terms[name] = _spread(scale * image @ short[first:last].T, truth[:, first:last])
         named = slice(concepts.groups[0], concepts.groups[1])
-        terms["likely"] = _likely(scale * image @ short[named].T, truth[:, named])
+        terms["likely"] = _LIKELY * _likely(scale * image @ short[named].T, truth[:, named])
         return terms
 
     training.fit(
