@@ -291,8 +291,9 @@ TEST_F(HarnessTest, ExportsSupportPictures) {
                  cv::IMREAD_UNCHANGED);
   ASSERT_EQ(map.type(), CV_32FC1);
   EXPECT_EQ(map.cols, 2);
-  const auto support = engine_.PaintSupportSet(
-      "red boat", engine_.info().generation, {}, nullptr);
+  const auto support =
+      engine_.PaintSupportSet("red boat", engine_.info().generation, {},
+                              [](const engine::BuildProgress&) {});
   ASSERT_TRUE(support.ok());
   EXPECT_EQ(map.at<float>(1, 1), support->pictures[2].attribution.data[3]);
   EXPECT_TRUE(fs::exists(Path("supports/seed0/green boat/000.png")));

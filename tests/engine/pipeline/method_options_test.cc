@@ -106,7 +106,8 @@ TEST_F(MethodOptionsTest, BilinearCellsNeedOnePixelOfFour) {
 }
 
 TEST_F(MethodOptionsTest, CellRuleAndSharedNoiseChangeVectors) {
-  const SupportSet support = SquareSupport(2, 16, 8);
+  // Its edges are not those of cells.
+  const SupportSet support = SquareSupport(2, 16, 7);
   const PrototypeSet plain = BuildWith(support, Prototype());
   PrototypeOptions shared = Prototype();
   shared.shared_noise = true;

@@ -329,15 +329,15 @@ TEST_F(PamrInSegmentTest, WorksOnThinPictures) {
 
 TEST_F(PamrInSegmentTest, RefusesPicturesThatNeedTooMuchMemory) {
   SegmentOptions options = Pamr();
-  options.windows.short_side = 1100;
-  options.windows.sizes = {1100};
+  options.windows.short_side = 1200;
+  options.windows.sizes = {1200};
   options.windows.stride = 500;
   options.pamr.dilations = {1, 2, 3, 4, 5, 6, 7, 8};
   const absl::Status status =
       engine().Segment(MakePicture(50, 50), Classes(), options, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(),
-              HasSubstr("295 MiB for a working picture of 1100x1100 pixels"));
+              HasSubstr("351 MiB for a working picture of 1200x1200 pixels"));
 }
 
 }  // namespace
