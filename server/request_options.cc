@@ -178,26 +178,17 @@ void ReadRefinements(const v1::SegmentOptions& options, SegmentOptions* out) {
 absl::StatusOr<const MethodProfile*> FindProfile(
     const std::string& name, const engine::EngineInfo& info) {
   const std::string& wanted = name.empty() ? info.default_profile : name;
-  std::vector<std::string> usable;
+  std::vector<std::string> names;
   for (const MethodProfile& profile : info.profiles) {
-    if (profile.name == wanted && profile.unavailable.empty()) {
+    if (profile.name == wanted) {
       return &profile;
     }
-    if (profile.name == wanted) {
-      return FieldError(
-          "profile",
-          absl::StrCat("profile ", Quoted(name),
-                       " cannot be used on this server: ", profile.unavailable),
-          reasons::kInvalidOption);
-    }
-    if (profile.unavailable.empty()) {
-      usable.push_back(profile.name);
-    }
+    names.push_back(profile.name);
   }
   return FieldError(
       "profile",
       absl::StrCat("profile ", Quoted(name), " does not exist; there are ",
-                   absl::StrJoin(usable, ", ")),
+                   absl::StrJoin(names, ", ")),
       reasons::kInvalidOption);
 }
 
@@ -334,11 +325,9 @@ v1::Profile FromProfile(const MethodProfile& profile,
   out.set_name(profile.name);
   out.set_description(profile.description);
   out.set_unavailable(profile.unavailable);
-  if (profile.unavailable.empty()) {
-    *out.mutable_build_options() =
-        FromBuildOptions({profile.generation, profile.prototype}, info);
-    *out.mutable_segment_options() = FromSegmentOptions(profile.segment, info);
-  }
+  *out.mutable_build_options() =
+      FromBuildOptions({profile.generation, profile.prototype}, info);
+  *out.mutable_segment_options() = FromSegmentOptions(profile.segment, info);
   return out;
 }
 

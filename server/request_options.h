@@ -15,9 +15,9 @@
 
 namespace ovdiff::server {
 
-// The profile of that name; empty: the server's default. kInvalidArgument with
-// the names that there are, or with what the bundle lacks for it. Lives as long
-// as `info`.
+// The profile of that name; empty: the server's default. Also one that the
+// bundle lacks something for: the request's own options may do without.
+// kInvalidArgument with the names that there are. Lives as long as `info`.
 absl::StatusOr<const MethodProfile*> FindProfile(
     const std::string& name, const engine::EngineInfo& info);
 

@@ -183,11 +183,9 @@ absl::StatusOr<MethodOptions> ResolveOptions(const engine::EngineInfo& info,
     const auto profile = std::find_if(
         info.profiles.begin(), info.profiles.end(),
         [&](const MethodProfile& p) { return p.name == variant.profile; });
-    if (profile == info.profiles.end() || !profile->unavailable.empty()) {
+    if (profile == info.profiles.end()) {
       return absl::FailedPreconditionError(absl::StrCat(
-          where, ": profile \"", variant.profile, "\" cannot be used: ",
-          profile == info.profiles.end() ? "it does not exist"
-                                         : profile->unavailable));
+          where, ": profile \"", variant.profile, "\" does not exist"));
     }
     options = {profile->generation, profile->prototype, profile->segment};
   }

@@ -120,6 +120,7 @@ FakeEngine::FakeEngine(std::string bundle) {
   MethodProfile heavy = standard;
   heavy.name = "heavy";
   heavy.unavailable = "the fake has no heavy weights";
+  heavy.prototype.num_parts = 1000;
   info_.profiles = {standard, heavy, quick};
   info_.default_profile = "default";
 }

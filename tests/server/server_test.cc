@@ -57,7 +57,7 @@ TEST_F(ServerTest, InfoListsTheProfiles) {
   ASSERT_EQ(info.profiles_size(), 3);
   EXPECT_EQ(info.profiles(1).name(), "heavy");
   EXPECT_EQ(info.profiles(1).unavailable(), "the fake has no heavy weights");
-  EXPECT_FALSE(info.profiles(1).has_build_options());
+  EXPECT_EQ(info.profiles(1).build_options().num_parts(), 1000);
   EXPECT_EQ(info.profiles(2).build_options().num_steps(), 2);
   EXPECT_TRUE(info.profiles(2).segment_options().use_pamr());
 }
@@ -71,7 +71,7 @@ TEST_F(ServerTest, SegmentRefusesAProfileThatThereIsNot) {
   const grpc::Status status =
       server.segmentation->Segment(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_NE(status.error_message().find("there are default, quick"),
+  EXPECT_NE(status.error_message().find("there are default, heavy, quick"),
             std::string::npos)
       << status.error_message();
 }

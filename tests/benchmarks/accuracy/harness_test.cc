@@ -234,8 +234,9 @@ TEST_F(HarnessTest, AVariantMayHaveAProfile) {
   plan["variants"][0]["profile"] = "quick";
   ASSERT_EQ(Run(plan), absl::OkStatus());
   EXPECT_EQ(Lines("out/full.seed0.jsonl")[0]["profile"], "quick");
-  plan["variants"][0]["profile"] = "heavy";
-  EXPECT_THAT(std::string(Run(plan).message()), HasSubstr("no heavy weights"));
+  plan["variants"][0]["profile"] = "none";
+  EXPECT_THAT(std::string(Run(plan).message()),
+              HasSubstr("\"none\" does not exist"));
 }
 
 TEST_F(HarnessTest, PlansAreReadStrictly) {
