@@ -4,6 +4,7 @@
 #ifndef OVDIFF_ENGINE_ENGINE_H_
 #define OVDIFF_ENGINE_ENGINE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -139,6 +140,9 @@ struct EngineStats {
   double device_busy_seconds = 0;
 };
 
+// Of an encoder fingerprint, what names the networks.
+inline constexpr size_t kNetworkBytes = 16;
+
 // Thread-safe. Calls block their caller until done; one device thread, owned by
 // the engine, runs all networks. Interactive work (Segment) goes before bulk
 // work (painting, encoding support sets) at every batch and denoising step.
@@ -163,7 +167,10 @@ class Engine {
   // SHA-256 over all that can change a support picture, prompt excepted.
   virtual Sha256Digest GeneratorFingerprint(
       const GenerationOptions& options) const = 0;
-  // SHA-256 over all that can change a vector, given the pictures.
+  // Over all that can change a vector, given the pictures: half of a SHA-256
+  // over the networks (weights, layers, precision, sizes of the chosen spaces),
+  // half of one over these and all options. Sets whose first kNetworkBytes are
+  // equal have vectors of the same networks and can be matched by one picture.
   virtual Sha256Digest EncoderFingerprint(
       const PrototypeOptions& options) const = 0;
 

@@ -16,14 +16,25 @@ constexpr absl::Duration kPoll = absl::Milliseconds(20);
 // Sets read from the store at once: 74 MB of Stable Diffusion 1.5's size.
 constexpr size_t kSetsPerRead = 16;
 
-std::set<Sha256Digest> KnownEncoders(const engine::Engine& engine) {
-  std::set<Sha256Digest> fingerprints;
+std::string NetworksOf(const Sha256Digest& encoder) {
+  return {encoder.begin(), encoder.begin() + engine::kNetworkBytes};
+}
+
+// What names the networks in the fingerprints of sets in any of the spaces.
+std::set<std::string> KnownNetworks(const engine::Engine& engine) {
+  std::set<std::string> networks;
+  const std::vector<std::string>& spaces = engine.info().spaces;
   PrototypeOptions options = engine.info().prototype;
-  fingerprints.insert(engine.EncoderFingerprint(options));
-  for (options.num_parts = 1; options.num_parts <= 256; ++options.num_parts) {
-    fingerprints.insert(engine.EncoderFingerprint(options));
+  for (size_t bits = 1; bits < size_t{1} << spaces.size(); ++bits) {
+    options.spaces.clear();
+    for (size_t i = 0; i < spaces.size(); ++i) {
+      if ((bits >> i & 1) != 0) {
+        options.spaces.push_back(spaces[i]);
+      }
+    }
+    networks.insert(NetworksOf(engine.EncoderFingerprint(options)));
   }
-  return fingerprints;
+  return networks;
 }
 
 absl::Status StaleError(const store::ClassEntry& entry,
@@ -67,7 +78,7 @@ VocabularyCache::VocabularyCache(engine::Engine& engine,
       store_(store),
       metrics_(metrics),
       max_bytes_(max_bytes),
-      known_encoders_(KnownEncoders(engine)) {}
+      known_networks_(KnownNetworks(engine)) {}
 
 absl::StatusOr<VocabularyCache::VocabularyPtr> VocabularyCache::GetVocabulary(
     const std::string& name, int64_t version) {
@@ -125,6 +136,10 @@ void VocabularyCache::HeadChanged(store::Vocabulary head) {
   if (known == nullptr || known->version < vocabulary->version) {
     known = std::move(vocabulary);
   }
+}
+
+bool VocabularyCache::IsKnownEncoder(const Sha256Digest& fingerprint) const {
+  return known_networks_.count(NetworksOf(fingerprint)) > 0;
 }
 
 void VocabularyCache::ForgetVersions() {

@@ -52,10 +52,8 @@ class VocabularyCache {
   // To be called when versions may have left the store. Loaded prototypes stay.
   void ForgetVersions();
 
-  // Whether this bundle's encoders can have made such a set.
-  bool IsKnownEncoder(const Sha256Digest& fingerprint) const {
-    return known_encoders_.count(fingerprint) > 0;
-  }
+  // Whether this bundle's encoders made such a set, under whatever options.
+  bool IsKnownEncoder(const Sha256Digest& fingerprint) const;
 
   // The classes' prototypes in the order of `entries`. What is missing is read
   // some sets at a time; one thread loads a key, the others wait for it. Errors
@@ -100,7 +98,7 @@ class VocabularyCache {
   const int64_t max_bytes_;
   // What this bundle's encoders can have made: one per legal num_parts, the
   // only encoder option that a request can set.
-  const std::set<Sha256Digest> known_encoders_;
+  const std::set<std::string> known_networks_;
 
   Mutex mutex_;
   CondVar loaded_;  // A load ended.

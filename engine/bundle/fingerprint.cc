@@ -6,6 +6,7 @@
 
 #include "engine/base/status_macros.h"
 #include "engine/bundle/validate_options.h"
+#include "engine/engine.h"
 #include "engine/weights/safetensors.h"
 
 namespace ovdiff::engine {
@@ -165,27 +166,28 @@ void AddMasks(const Bundle& bundle, const BundleDigests& digests,
            fields);
 }
 
-// Options that came after the first release: only where they are not as all
-// sets were made before, so that those keep their keys.
-void AddLaterOptions(const Bundle& bundle, const BundleDigests& digests,
-                     const PrototypeOptions& options, Fields* fields) {
-  const PrototypeOptions before;
-  if (options.cell_rule != before.cell_rule) {
-    fields->Add("cell_rule", options.cell_rule);
-  }
-  if (options.prune_share != before.prune_share) {
-    fields->Add("prune_share", options.prune_share);
+void AddPruning(const Bundle& bundle, const BundleDigests& digests,
+                double share, Fields* fields) {
+  fields->Add("prune_share", share);
+  if (share > 0) {
     fields->Add("prefilter", digests.prefilter);
     fields->Add("intermediate_size", bundle.prefilter.intermediate_size);
     fields->Add("input_size", bundle.prefilter.input_size);
     AddNormalization(bundle.prefilter.normalization, fields);
   }
-  if (options.normalize_features != before.normalize_features) {
-    fields->Add("normalize_features", 1);
+}
+
+// What a vector of the chosen spaces is made by.
+Sha256Digest NetworksDigest(const Bundle& bundle, const BundleDigests& digests,
+                            const std::string& dtype,
+                            const std::vector<std::string>& chosen) {
+  Fields fields("ovdiff encoder networks");
+  fields.Add("version", kEncoderVersion);
+  fields.Add("dtype", dtype);
+  for (const std::string& name : chosen) {
+    AddSpace(*bundle.FindSpace(name), digests.spaces.at(name), &fields);
   }
-  if (options.shared_noise != before.shared_noise) {
-    fields->Add("shared_noise", 1);
-  }
+  return fields.Finish();
 }
 
 }  // namespace
@@ -233,26 +235,26 @@ Sha256Digest EncoderFingerprint(const Bundle& bundle,
                                 const BundleDigests& digests,
                                 const std::string& dtype,
                                 const PrototypeOptions& options) {
+  const Sha256Digest networks = NetworksDigest(
+      bundle, digests, dtype, ResolveSpaces(options.spaces, bundle));
   Fields fields("ovdiff encoder");
-  fields.Add("version", kEncoderVersion);
+  fields.Add("networks", networks);
   AddMasks(bundle, digests, options, &fields);
-  fields.Add("dtype", dtype);
   fields.Add("num_parts", options.num_parts);
   fields.Add("kmeans_max_iterations", options.kmeans_max_iterations);
   fields.Add("kmeans_seed", options.kmeans_seed);
   fields.Add("otsu_bins", options.otsu_bins);
   fields.Add("fallback_background", options.fallback_background);
   fields.Add("fallback_foreground", options.fallback_foreground);
+  fields.Add("cell_rule", options.cell_rule);
   fields.Add("min_cell_coverage", options.min_cell_coverage);
+  AddPruning(bundle, digests, options.prune_share, &fields);
+  fields.Add("normalize_features", options.normalize_features ? 1 : 0);
   fields.Add("noise_seed", options.noise_seed);
-  AddLaterOptions(bundle, digests, options, &fields);
-  const auto chosen = ResolveSpaces(options.spaces, bundle);
-  for (const SpaceSpec& space : bundle.spaces) {
-    if (std::find(chosen.begin(), chosen.end(), space.name) != chosen.end()) {
-      AddSpace(space, digests.spaces.at(space.name), &fields);
-    }
-  }
-  return fields.Finish();
+  fields.Add("shared_noise", options.shared_noise ? 1 : 0);
+  Sha256Digest fingerprint = fields.Finish();
+  std::copy_n(networks.begin(), kNetworkBytes, fingerprint.begin());
+  return fingerprint;
 }
 
 }  // namespace ovdiff::engine

@@ -16,7 +16,7 @@ namespace ovdiff::engine {
 // Raised whenever code here changes what a picture or a vector is, given the
 // same files and options: old stored results then no longer count as equal.
 inline constexpr int kGeneratorVersion = 1;
-inline constexpr int kEncoderVersion = 1;
+inline constexpr int kEncoderVersion = 2;
 
 // Digests of a bundle's model folders: of every weight file's and
 // configuration's bytes, by file name. Made once at load; immutable.
@@ -34,6 +34,7 @@ Sha256Digest GeneratorFingerprint(const Bundle& bundle,
                                   const BundleDigests& digests,
                                   const std::string& dtype,
                                   const GenerationOptions& options);
+// As Engine::EncoderFingerprint().
 Sha256Digest EncoderFingerprint(const Bundle& bundle,
                                 const BundleDigests& digests,
                                 const std::string& dtype,

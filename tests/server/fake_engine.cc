@@ -176,8 +176,13 @@ Sha256Digest FakeEngine::GeneratorFingerprint(
 
 Sha256Digest FakeEngine::EncoderFingerprint(
     const PrototypeOptions& options) const {
-  return Sha256Of(
-      absl::StrCat(info_.bundle_name, "/encoder/", options.num_parts));
+  const Sha256Digest networks =
+      Sha256Of(absl::StrCat(info_.bundle_name, "/networks"));
+  Sha256Digest fingerprint =
+      Sha256Of(absl::StrCat(info_.bundle_name, "/encoder/", options.num_parts,
+                            "/", options.mask_source));
+  std::copy_n(networks.begin(), engine::kNetworkBytes, fingerprint.begin());
+  return fingerprint;
 }
 
 absl::StatusOr<SupportSet> FakeEngine::PaintSupportSet(

@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "engine/bundle/fingerprint.h"
 #include "engine/bundle/validate_options.h"
+#include "engine/engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -167,24 +169,33 @@ TEST_F(ProfilesTest, EncoderFingerprintHasWhatChangesVectors) {
   const auto encoder = [this](const PrototypeOptions& options) {
     return EncoderFingerprint(bundle_, digests_, "float32", options);
   };
-  const Sha256Digest plain = encoder({});
-  PrototypeOptions options;
-  options.cell_rule = kBilinearCells;
-  EXPECT_NE(encoder(options), plain);
-  options = {};
-  options.normalize_features = true;
-  EXPECT_NE(encoder(options), plain);
-  options = {};
-  options.shared_noise = true;
-  EXPECT_NE(encoder(options), plain);
-  options = {};
-  options.prune_share = 0.25;
-  const Sha256Digest pruned = encoder(options);
-  EXPECT_NE(pruned, plain);
+  const auto networks = [&](const PrototypeOptions& options) {
+    const Sha256Digest digest = encoder(options);
+    return std::string(digest.begin(), digest.begin() + kNetworkBytes);
+  };
+  std::vector<PrototypeOptions> all(6);
+  all[1].cell_rule = kBilinearCells;
+  all[2].normalize_features = true;
+  all[3].shared_noise = true;
+  all[4].prune_share = 0.25;
+  all[5].num_parts = 8;
+  std::set<Sha256Digest> different;
+  for (const PrototypeOptions& options : all) {
+    different.insert(encoder(options));
+    // None of them is another network: the sets can be matched together.
+    EXPECT_EQ(networks(options), networks({}));
+  }
+  EXPECT_EQ(different.size(), all.size());
+  PrototypeOptions one_space;
+  one_space.spaces = {"sd"};
+  EXPECT_NE(networks(one_space), networks({}));
   // What prunes counts where something is pruned, and only there.
+  const Sha256Digest pruned = encoder(all[4]);
   digests_.prefilter = Sha256Of("other weights");
-  EXPECT_NE(encoder(options), pruned);
-  EXPECT_EQ(encoder({}), plain);
+  EXPECT_NE(encoder(all[4]), pruned);
+  EXPECT_TRUE(different.contains(encoder({})));
+  digests_.spaces["sd"] = Sha256Of("other weights");
+  EXPECT_FALSE(different.contains(encoder({})));
 }
 
 }  // namespace
