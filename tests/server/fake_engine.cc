@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -35,9 +34,9 @@ double Distance(const uint8_t* rgb, const float* colour) {
   return distance;
 }
 
-bool IsFlat(const AttributionMap& map) {
-  return std::adjacent_find(map.data.begin(), map.data.end(),
-                            std::not_equal_to<>()) == map.data.end();
+bool SaysNothing(const AttributionMap& map) {
+  return std::all_of(map.data.begin(), map.data.end(),
+                     [](float value) { return value == 0; });
 }
 
 // Raises a counter while it lives, and the peak it reached.
@@ -239,7 +238,7 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
   for (const SupportPicture& picture : support.pictures) {
     const bool has_mask = !picture.mask.empty();
     for (size_t i = 0; i < picture.image.data.size() / 3; ++i) {
-      if (has_mask ? picture.mask[i] == 0 : IsFlat(picture.attribution)) {
+      if (has_mask ? picture.mask[i] == 0 : SaysNothing(picture.attribution)) {
         continue;
       }
       for (size_t c = 0; c < 3; ++c) {
@@ -330,7 +329,7 @@ absl::StatusOr<std::vector<AttributionMap>> FakeEngine::AttributePictures(
     const bool is_black = std::all_of(picture.data.begin(), picture.data.end(),
                                       [](uint8_t value) { return value == 0; });
     maps.push_back({2, 2,
-                    is_black ? std::vector<float>(4, 0.5f)
+                    is_black ? std::vector<float>(4, 0.0f)
                              : std::vector<float>{0.0f, 0.25f, 0.5f, 1.0f}});
   }
   return maps;

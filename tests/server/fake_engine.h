@@ -47,7 +47,7 @@ class FakeEngine final : public engine::Engine {
   // "invisible" with kFailedPrecondition when encoded.
   std::atomic<int> num_painted{0};
   std::atomic<int> num_encoded{0};
-  // Given pictures, of which black ones have flat maps.
+  // Given pictures, of which black ones have maps of zeros.
   std::atomic<int> num_attributed{0};
   std::atomic<int> num_loaded{0};
   std::atomic<int> num_segmented{0};
