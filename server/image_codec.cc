@@ -192,10 +192,13 @@ absl::StatusOr<ImageHeader> CheckedHeader(absl::string_view bytes,
   return header;
 }
 
-absl::StatusOr<std::string> WritePng(const cv::Mat& picture) {
+// The PNG of make(), which may throw cv::Exception.
+template <typename Make>
+absl::StatusOr<std::string> WritePng(Make make) {
+  SetUpOpenCv();
   try {
     std::vector<uint8_t> out;
-    if (cv::imencode(".png", picture, out)) {
+    if (cv::imencode(".png", cv::Mat(make()), out)) {
       return std::string(out.begin(), out.end());
     }
   } catch (const cv::Exception& error) {
@@ -244,19 +247,21 @@ absl::StatusOr<Mask> DecodeMask(absl::string_view bytes, const Limits& limits) {
 }
 
 absl::StatusOr<std::string> EncodePng(const Image& image) {
-  SetUpOpenCv();
-  const cv::Mat rgb(image.height, image.width, CV_8UC3,
-                    const_cast<uint8_t*>(image.data.data()));
-  cv::Mat bgr;
-  cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
-  return WritePng(bgr);
+  return WritePng([&image] {
+    const cv::Mat rgb(image.height, image.width, CV_8UC3,
+                      const_cast<uint8_t*>(image.data.data()));
+    cv::Mat bgr;
+    cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
+    return bgr;
+  });
 }
 
 absl::StatusOr<std::string> EncodeMaskPng(const Mask& mask) {
-  SetUpOpenCv();
-  const cv::Mat ones(mask.height, mask.width, CV_8UC1,
-                     const_cast<uint8_t*>(mask.data.data()));
-  return WritePng(ones * 255);
+  return WritePng([&mask] {
+    const cv::Mat ones(mask.height, mask.width, CV_8UC1,
+                       const_cast<uint8_t*>(mask.data.data()));
+    return cv::Mat(ones * 255);
+  });
 }
 
 }  // namespace ovdiff::server

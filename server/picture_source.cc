@@ -1,5 +1,7 @@
 #include "server/picture_source.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
