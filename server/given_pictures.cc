@@ -15,6 +15,7 @@
 #include "server/image_codec.h"
 #include "server/image_header.h"
 #include "server/picture_resize.h"
+#include "server/prompt_spec.h"
 #include "server/support_records.h"
 
 namespace ovdiff::server {
