@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli_commands.h"
+#include "client/given_pictures.h"
 #include "client/progress.h"
 #include "client/status.h"
 
@@ -17,6 +18,7 @@ struct AddFlags {
   std::string vocabulary;
   std::string kind = "auto";
   std::vector<std::string> prompts;
+  ClassSpecFlags shown_by;
   std::optional<int> pictures;
   std::optional<int> steps;
   std::optional<int> parts;
@@ -66,6 +68,21 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   if (flags.mask_source) options.set_mask_source(*flags.mask_source);
   if (flags.prune_share) options.set_prune_share(*flags.prune_share);
   return request;
+}
+
+// Synonyms, pictures and negatives. The server's limit is asked for only where
+// there are pictures.
+absl::Status FillSpecs(const AddFlags& flags, Session& session,
+                       v1::AddClassesRequest* request) {
+  int64_t max_bytes = 0;
+  if (flags.shown_by.HasPictures()) {
+    const auto info = session.client.GetServerInfo(session.Call());
+    if (!info.ok()) {
+      return info.status();
+    }
+    max_bytes = info->limits().max_message_bytes();
+  }
+  return FillClassSpecs(flags.shown_by, max_bytes, request);
 }
 
 int ExitCodeOf(const v1::Job& job) {
@@ -141,6 +158,11 @@ int RunAdd(const AddFlags& flags, Session& session) {
         << " names; give one for each name, in order, or none\n";
     return kExitUsage;
   }
+  v1::AddClassesRequest request = ToRequest(flags);
+  const absl::Status filled = FillSpecs(flags, session, &request);
+  if (!filled.ok()) {
+    return session.Fail(filled);
+  }
   Watch watch{.mutex = {}, .view = ProgressView(session.console), .job_id = ""};
   std::stop_source detached;
   CallOptions options = session.Call();
@@ -153,7 +175,7 @@ int RunAdd(const AddFlags& flags, Session& session) {
   std::stop_callback on_second(session.interrupts.second.get_token(),
                                [&] { detached.request_stop(); });
   absl::StatusOr<v1::Job> job = session.client.AddClasses(
-      ToRequest(flags),
+      request,
       [&](const v1::Job& whole, const v1::Job&) {
         std::lock_guard lock(watch.mutex);
         watch.job_id = whole.id();
@@ -213,6 +235,32 @@ int RunCancelJob(const JobFlags& flags, Session& session) {
   }
   PrintJob(*job, session);
   return kExitOk;
+}
+
+void AddShownByFlags(CLI::App& command, ClassSpecFlags& flags) {
+  const char* group =
+      "What shows the classes (with several NAMEs, write NAME=VALUE)";
+  const auto add = [&](const char* name, std::vector<std::string>& values,
+                       const char* type, const char* description) {
+    command.add_option(name, values, description)
+        ->type_name(type)
+        ->allow_extra_args(false)
+        ->group(group);
+  };
+  add("--synonym", flags.synonyms, "TEXT",
+      "Another word for the class, painted as well; up to 8 times");
+  add("--given", flags.given, "PATH",
+      "A picture of the class, or a folder of them, beside the painted ones; "
+      "photo.mask.png beside photo.jpg says where in it the object is");
+  command
+      .add_flag("--only-given", flags.only_given,
+                "Paint nothing: the given pictures are all there is")
+      ->group(group);
+  add("--not", flags.negatives, "TEXT",
+      "What the class is not, though it may be taken for it; up to 8 times");
+  add("--not-given", flags.negative_pictures, "PATH",
+      "A picture of what it is not, or a folder of them; its mask says which "
+      "part, without one all of it");
 }
 
 void AddBuildFlags(CLI::App& command, AddFlags& flags) {
@@ -284,6 +332,7 @@ void RegisterAdd(Registry& registry) {
                    "Start the job, print its id and leave it to the server");
   command.add_flag("--dry-run", flags->dry_run,
                    "Check everything, start nothing");
+  AddShownByFlags(command, flags->shown_by);
   AddBuildFlags(command, *flags);
   command.footer(
       R"(The job is the server's: it goes on when this program ends. Classes that the
@@ -293,7 +342,9 @@ Examples:
   ovdiff add "red sneaker" "blue bag" --vocabulary shop
   ovdiff add mouse --prompt "computer mouse" --vocabulary desk
   ovdiff add sky "wet grass" --vocabulary outdoors --detach
-  ovdiff add lichen --kind stuff --vocabulary outdoors)");
+  ovdiff add lichen --kind stuff --vocabulary outdoors
+  ovdiff add "our mug" --given mugs/ --not bowl --vocabulary shop
+  ovdiff add cup plate --synonym cup=mug --given plate=plate.jpg -v shop)");
 }
 
 void RegisterJobs(Registry& registry) {

@@ -15,6 +15,7 @@
 #include "engine/bundle/profiles.h"
 #include "engine/bundle/validate_options.h"
 #include "engine/pipeline/loaded_prototypes.h"
+#include "engine/pipeline/picture_attributor.h"
 #include "engine/pipeline/prototype_builder.h"
 #include "engine/pipeline/segmenter.h"
 #include "engine/pipeline/support_set_painter.h"
@@ -122,6 +123,8 @@ class EngineImpl final : public Engine {
         scheduler_(std::move(scheduler)),
         painter_(*models_->diffusion, *device_, *scheduler_,
                  bundle_.picture_size),
+        attributor_(*models_->diffusion, *device_, *scheduler_,
+                    bundle_.picture_size),
         builder_(bundle_, *models_, *device_, *scheduler_, batch_size) {}
 
   // No work runs on what is destroyed next.
@@ -187,10 +190,10 @@ class EngineImpl final : public Engine {
   }
 
   absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
-      const std::string& /*prompt*/, absl::Span<const Image> /*pictures*/,
-      const GenerationOptions& /*options*/,
-      const CallControl& /*control*/) override {
-    return absl::UnimplementedError("TODO(branch given-pictures)");
+      const std::string& prompt, absl::Span<const Image> pictures,
+      const GenerationOptions& options, const CallControl& control) override {
+    OVDIFF_RETURN_IF_ERROR(ValidatePrompt(prompt, options));
+    return attributor_.Attribute(prompt, pictures, options, control);
   }
 
   absl::StatusOr<PrototypeSet> BuildPrototypeSet(
@@ -239,6 +242,7 @@ class EngineImpl final : public Engine {
   const std::unique_ptr<ModelSet> models_;
   const std::unique_ptr<DeviceScheduler> scheduler_;
   SupportSetPainter painter_;
+  PictureAttributor attributor_;
   PrototypeBuilder builder_;
   std::unique_ptr<Segmenter> segmenter_;
 };

@@ -4,24 +4,19 @@
 #define OVDIFF_SERVER_CLASS_BUILDER_H_
 
 #include <functional>
-#include <set>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "engine/base/call_control.h"
-#include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
+#include "server/key_locks.h"
 #include "server/metrics.h"
+#include "server/picture_source.h"
 #include "server/request_options.h"
 #include "server/server_options.h"
 #include "store/prototype_store.h"
 
 namespace ovdiff::server {
-
-// The pictures of a stored support set. kInvalidArgument.
-absl::StatusOr<SupportSet> DecodeSupportSet(const store::SupportRecord& record,
-                                            const Limits& limits);
 
 // Thread-safe. Blocks for as long as a class takes.
 class ClassBuilder {
@@ -30,7 +25,8 @@ class ClassBuilder {
   ClassBuilder(engine::Engine& engine, store::PrototypeStore& store,
                Metrics& metrics, const Limits& limits);
 
-  // A class, its keys and what it takes; no record yet.
+  // A class, its keys and what it takes; no record yet. `spec` is digested,
+  // here and below.
   store::NewClass Describe(const v1::ClassSpec& spec,
                            const ResolvedBuildOptions& options) const;
 
@@ -47,35 +43,24 @@ class ClassBuilder {
   // Of two calls with the same support pictures one waits until the other has
   // published, and reuses what it made. Errors as Engine's, the store's and
   // `publish`'s.
-  absl::Status Build(const ResolvedBuildOptions& options,
+  // REQUIRES: `described` is Describe(spec, options).
+  absl::Status Build(const v1::ClassSpec& spec,
+                     const ResolvedBuildOptions& options,
                      const CallControl& control, const Report& report,
                      const Publish& publish, store::NewClass described);
 
  private:
-  // Holds a support key while one thread works on it.
-  class KeyLock;
-
   // Paints what is missing, encodes, fills `described.set`.
-  absl::Status MakeSet(const ResolvedBuildOptions& options,
+  absl::Status MakeSet(const v1::ClassSpec& spec,
+                       const ResolvedBuildOptions& options,
                        const CallControl& control, const Report& report,
                        store::NewClass& described, v1::CacheHit* hit);
-  absl::StatusOr<SupportSet> GetSupportSet(const store::NewClass& described,
-                                           const ResolvedBuildOptions& options,
-                                           const CallControl& control,
-                                           const engine::ProgressCallback& on,
-                                           v1::CacheHit* hit);
-  absl::Status StoreSupportSet(const store::NewClass& described,
-                               const ResolvedBuildOptions& options,
-                               const SupportSet& support);
 
   engine::Engine& engine_;
   store::PrototypeStore& store_;
   Metrics& metrics_;
-  const Limits limits_;
-
-  Mutex mutex_;
-  CondVar released_;
-  std::set<store::ContentKey> busy_ ABSL_GUARDED_BY(mutex_);
+  KeyLocks locks_;
+  PictureSource pictures_;
 };
 
 }  // namespace ovdiff::server

@@ -9,6 +9,7 @@
 #include "server/image_codec.h"
 #include "server/label_map_codec.h"
 #include "server/palette.h"
+#include "server/prompt_spec.h"
 
 namespace ovdiff::server {
 namespace {
@@ -81,7 +82,7 @@ v1::Class FromEntry(const store::ClassEntry& entry) {
   v1::Class out;
   out.set_name(entry.name);
   out.set_kind(FromKind(entry.kind));
-  out.set_prompt(entry.prompt);
+  out.set_prompt(DescribePromptSpec(entry.prompt));
   out.set_label(entry.label);
   out.set_colour(static_cast<int32_t>(LabelColour(entry.label)));
   out.set_prototype_key(ToHex(entry.prototype_key));

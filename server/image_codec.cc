@@ -93,9 +93,9 @@ absl::StatusOr<cv::Mat> ToEightBits(const cv::Mat& decoded) {
   return out;
 }
 
-absl::StatusOr<Image> Convert(const cv::Mat& decoded,
-                              const ImageHeader& header) {
-  // OpenCV turns TIFFs itself; all else comes as stored.
+// As it should be seen. OpenCV turns TIFFs itself; all else comes as stored.
+absl::StatusOr<cv::Mat> Turn(const cv::Mat& decoded,
+                             const ImageHeader& header) {
   const bool is_turned = header.format == ImageFormat::kTiff;
   const bool swaps = is_turned && header.orientation >= 5;
   const int64_t width = swaps ? header.height : header.width;
@@ -105,17 +105,107 @@ absl::StatusOr<Image> Convert(const cv::Mat& decoded,
         "the ", FormatName(header.format), " file says ", width, "x", height,
         " pixels and holds ", decoded.cols, "x", decoded.rows));
   }
+  return is_turned ? decoded : Upright(decoded, header.orientation);
+}
+
+// Upright, with the file's own channels and depth. Throws cv::Exception.
+absl::StatusOr<cv::Mat> DecodeFile(absl::string_view bytes,
+                                   const ImageHeader& header) {
+  // imdecode() does not write to its input.
+  const cv::Mat view(1, static_cast<int>(bytes.size()), CV_8UC1,
+                     const_cast<char*>(bytes.data()));
+  const cv::Mat decoded = cv::imdecode(view, cv::IMREAD_UNCHANGED);
+  if (decoded.empty()) {
+    return ImageError(absl::StrCat("the ", FormatName(header.format),
+                                   " file is truncated, damaged or of a kind "
+                                   "that is not understood"));
+  }
+  return Turn(decoded, header);
+}
+
+// Throws cv::Exception.
+absl::StatusOr<Image> DecodeRgb(absl::string_view bytes,
+                                const ImageHeader& header) {
+  OVDIFF_ASSIGN_OR_RETURN(const cv::Mat decoded, DecodeFile(bytes, header));
   OVDIFF_ASSIGN_OR_RETURN(const cv::Mat eight_bits, ToEightBits(decoded));
   OVDIFF_ASSIGN_OR_RETURN(cv::Mat rgb, ToRgb(eight_bits));
-  if (!is_turned) {
-    rgb = Upright(rgb, header.orientation);
-  }
   if (!rgb.isContinuous()) {
     rgb = rgb.clone();
   }
   Image image{.width = rgb.cols, .height = rgb.rows, .data = {}};
   image.data.assign(rgb.datastart, rgb.dataend);
   return image;
+}
+
+// Throws cv::Exception.
+absl::StatusOr<Mask> DecodeOneChannel(absl::string_view bytes,
+                                      const ImageHeader& header) {
+  OVDIFF_ASSIGN_OR_RETURN(const cv::Mat decoded, DecodeFile(bytes, header));
+  if (decoded.depth() != CV_8U && decoded.depth() != CV_16U) {
+    return ImageError("its values are neither 8-bit nor 16-bit integers");
+  }
+  std::vector<cv::Mat> channels;
+  cv::split(decoded, channels);
+  const double opaque = decoded.depth() == CV_8U ? 255 : 65535;
+  const bool has_alpha = channels.size() == 4 || channels.size() == 2;
+  for (size_t i = 1; i < channels.size(); ++i) {
+    const bool is_alpha = has_alpha && i + 1 == channels.size();
+    if (is_alpha ? cv::countNonZero(channels[i] != opaque) > 0
+                 : cv::countNonZero(channels[i] != channels[0]) > 0) {
+      return ImageError(absl::StrCat(
+          is_alpha ? "it has transparent pixels" : "it has colours",
+          "; send one channel, 0 where the object is not"));
+    }
+  }
+  const cv::Mat object = channels[0] != 0;  // 0 or 255
+  Mask mask{.width = object.cols, .height = object.rows, .data = {}};
+  mask.data.assign(object.datastart, object.dataend);
+  for (uint8_t& value : mask.data) {
+    value = value != 0;
+  }
+  return mask;
+}
+
+// decode(bytes, header) without its exceptions.
+template <typename Decode>
+auto Guarded(Decode decode, absl::string_view bytes, const ImageHeader& header)
+    -> decltype(decode(bytes, header)) {
+  SetUpOpenCv();
+  try {
+    return decode(bytes, header);
+  } catch (const cv::Exception& error) {
+    return ImageError(absl::StrCat("the ", FormatName(header.format),
+                                   " file cannot be decoded: ", error.err));
+  }
+}
+
+absl::StatusOr<ImageHeader> CheckedHeader(absl::string_view bytes,
+                                          const Limits& limits) {
+  if (bytes.empty()) {
+    return ImageError("the picture is empty (0 bytes)");
+  }
+  const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes);
+  if (!header.ok()) {
+    return WithField(header.status(), "image", reasons::kInvalidImage);
+  }
+  OVDIFF_RETURN_IF_ERROR(CheckImageSize(header->width, header->height, limits));
+  return header;
+}
+
+// The PNG of make(), which may throw cv::Exception.
+template <typename Make>
+absl::StatusOr<std::string> WritePng(Make make) {
+  SetUpOpenCv();
+  try {
+    std::vector<uint8_t> out;
+    if (cv::imencode(".png", cv::Mat(make()), out)) {
+      return std::string(out.begin(), out.end());
+    }
+  } catch (const cv::Exception& error) {
+    return absl::InternalError(
+        absl::StrCat("cannot write a picture as PNG: ", error.what()));
+  }
+  return absl::InternalError("cannot write a picture as PNG");
 }
 
 }  // namespace
@@ -140,48 +230,38 @@ absl::Status CheckImageSize(int64_t width, int64_t height,
 
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
                                   const Limits& limits) {
-  if (bytes.empty()) {
-    return ImageError("the picture is empty (0 bytes)");
+  OVDIFF_ASSIGN_OR_RETURN(const ImageHeader header,
+                          CheckedHeader(bytes, limits));
+  return Guarded(DecodeRgb, bytes, header);
+}
+
+absl::StatusOr<Mask> DecodeMask(absl::string_view bytes, const Limits& limits) {
+  OVDIFF_ASSIGN_OR_RETURN(const ImageHeader header,
+                          CheckedHeader(bytes, limits));
+  if (header.format == ImageFormat::kJpeg) {
+    return ImageError(
+        "it is a JPEG, whose compression leaves values above 0 beside the "
+        "object; send a lossless file, such as PNG");
   }
-  const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes);
-  if (!header.ok()) {
-    return WithField(header.status(), "image", reasons::kInvalidImage);
-  }
-  OVDIFF_RETURN_IF_ERROR(CheckImageSize(header->width, header->height, limits));
-  SetUpOpenCv();
-  try {
-    // imdecode() does not write to its input.
-    const cv::Mat view(1, static_cast<int>(bytes.size()), CV_8UC1,
-                       const_cast<char*>(bytes.data()));
-    const cv::Mat decoded = cv::imdecode(view, cv::IMREAD_UNCHANGED);
-    if (decoded.empty()) {
-      return ImageError(absl::StrCat("the ", FormatName(header->format),
-                                     " file is truncated, damaged or of a kind "
-                                     "that is not understood"));
-    }
-    return Convert(decoded, *header);
-  } catch (const cv::Exception& error) {
-    return ImageError(absl::StrCat("the ", FormatName(header->format),
-                                   " file cannot be decoded: ", error.err));
-  }
+  return Guarded(DecodeOneChannel, bytes, header);
 }
 
 absl::StatusOr<std::string> EncodePng(const Image& image) {
-  SetUpOpenCv();
-  const cv::Mat rgb(image.height, image.width, CV_8UC3,
-                    const_cast<uint8_t*>(image.data.data()));
-  try {
+  return WritePng([&image] {
+    const cv::Mat rgb(image.height, image.width, CV_8UC3,
+                      const_cast<uint8_t*>(image.data.data()));
     cv::Mat bgr;
     cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
-    std::vector<uint8_t> out;
-    if (cv::imencode(".png", bgr, out)) {
-      return std::string(out.begin(), out.end());
-    }
-  } catch (const cv::Exception& error) {
-    return absl::InternalError(
-        absl::StrCat("cannot write a picture as PNG: ", error.what()));
-  }
-  return absl::InternalError("cannot write a picture as PNG");
+    return bgr;
+  });
+}
+
+absl::StatusOr<std::string> EncodeMaskPng(const Mask& mask) {
+  return WritePng([&mask] {
+    const cv::Mat ones(mask.height, mask.width, CV_8UC1,
+                       const_cast<uint8_t*>(mask.data.data()));
+    return cv::Mat(ones * 255);
+  });
 }
 
 }  // namespace ovdiff::server

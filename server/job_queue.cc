@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
-#include "engine/text/prompt_text.h"
 #include "server/convert.h"
 #include "server/error_reasons.h"
+#include "server/given_pictures.h"
 #include "server/grpc_status.h"
 #include "server/job_request.h"
 #include "server/log.h"
@@ -124,7 +124,9 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
   OVDIFF_RETURN_IF_ERROR(
       ValidateJobRequest(request, options, engine_, options_.limits));
   OVDIFF_RETURN_IF_ERROR(CheckVocabularyRoom(request));
-  auto job = std::make_shared<Job>(MakeJobRecord(request, options, engine_));
+  OVDIFF_ASSIGN_OR_RETURN(const v1::AddClassesRequest digested,
+                          DigestGivenPictures(request, options_.limits));
+  auto job = std::make_shared<Job>(MakeJobRecord(digested, options, engine_));
   if (request.validate_only()) {
     job->Modify(
         [](v1::Job& state) { state.set_state(v1::JOB_STATE_VALIDATED); });
@@ -134,13 +136,12 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
                           Register(job, !request.request_id().empty()));
   if (registered != job) {
     if (registered->content_hash() != job->content_hash()) {
-      return RequestIdReused(registered->request(), request,
+      return RequestIdReused(registered->request(), digested,
                              FromBuildOptions(options, engine_.info()));
     }
     return registered;
   }
-  const absl::Status saved =
-      store_.PutJob(job->id(), job->Record().SerializeAsString());
+  const absl::Status saved = SaveNew(*job, request);
   if (!saved.ok()) {
     {
       MutexLock lock(&mutex_);
@@ -153,6 +154,16 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
   LinkStored(job);
   Enqueue(job);
   return job;
+}
+
+absl::Status JobQueue::SaveNew(const Job& job,
+                               const v1::AddClassesRequest& request) {
+  // The pictures first: a job that is there has what it takes to finish it.
+  for (int i = 0; i < request.classes_size(); ++i) {
+    OVDIFF_RETURN_IF_ERROR(StoreGivenPictures(
+        request.classes(i), job.request().classes(i), options_.limits, store_));
+  }
+  return store_.PutJob(job.id(), job.Record().SerializeAsString());
 }
 
 absl::Status JobQueue::CheckVocabularyRoom(

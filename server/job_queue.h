@@ -57,6 +57,8 @@ class JobQueue {
   absl::Status Check(const v1::AddClassesRequest& request,
                      const ResolvedBuildOptions& options);
   absl::Status CheckVocabularyRoom(const v1::AddClassesRequest& request);
+  // Makes a job durable, and the pictures that `request` gave for it.
+  absl::Status SaveNew(const Job& job, const v1::AddClassesRequest& request);
   // Registers `job`, or returns the one that stands for the same request.
   absl::StatusOr<JobPtr> Register(const JobPtr& job, bool has_request_id);
   void Resume(storage::v1::JobRecord record);

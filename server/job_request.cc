@@ -1,16 +1,19 @@
 #include "server/job_request.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
-#include "engine/text/prompt_text.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "server/convert.h"
 #include "server/error_reasons.h"
+#include "server/given_pictures.h"
 #include "server/grpc_status.h"
+#include "server/prompt_spec.h"
+#include "server/validate_prompt_spec.h"
 #include "server/validation.h"
 
 namespace ovdiff::server {
@@ -31,6 +34,10 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
     hash.UpdateField(spec.name());
     hash.UpdateField(spec.prompt().empty() ? spec.name() : spec.prompt());
     hash.UpdateField(KindOf(spec) == ClassKind::kStuff ? "stuff" : "thing");
+    if (!IsPlain(spec)) {
+      // No name has the line break that this has: never taken for the next one.
+      hash.UpdateField(PromptSpecText(spec));
+    }
   }
   const auto update = [&hash](bool has, const std::string& value) {
     hash.UpdateField(has ? "set" : "unset");
@@ -82,16 +89,9 @@ absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
   OVDIFF_RETURN_IF_ERROR(ValidateClasses(request.classes(), limits));
   OVDIFF_RETURN_IF_ERROR(ValidateBuildOptions(options, engine, limits));
   for (int i = 0; i < request.classes_size(); ++i) {
-    const v1::ClassSpec& spec = request.classes(i);
-    const std::string& text =
-        spec.prompt().empty() ? spec.name() : spec.prompt();
-    OVDIFF_ASSIGN_OR_RETURN(const std::string prompt,
-                            engine::NormalizePrompt(text));
-    const std::string field = absl::StrCat(
-        "classes[", i, spec.prompt().empty() ? "].name" : "].prompt");
-    OVDIFF_RETURN_IF_ERROR(WithField(
-        WithPrefix(engine.ValidatePrompt(prompt, options.generation), field),
-        field, reasons::kInvalidField));
+    OVDIFF_RETURN_IF_ERROR(ValidatePromptsFit(request.classes(i),
+                                              absl::StrCat("classes[", i, "]"),
+                                              options.generation, engine));
   }
   return absl::OkStatus();
 }
@@ -100,7 +100,10 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
                                      const ResolvedBuildOptions& options,
                                      const engine::Engine& engine) {
   storage::v1::JobRecord record;
-  record.set_format(kJobRecordFormat);
+  record.set_format(
+      std::all_of(request.classes().begin(), request.classes().end(), IsPlain)
+          ? kPlainJobRecordFormat
+          : kJobRecordFormat);
   record.set_content_hash(ContentHash(request));
   *record.mutable_request() = request;
   *record.mutable_request()->mutable_options() =
@@ -124,7 +127,10 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
     progress.set_name(spec.name());
     progress.set_kind(spec.kind());
     progress.set_stage(v1::CLASS_STAGE_WAITING);
-    progress.set_num_pictures(options.generation.num_pictures);
+    const int per_prompt = options.generation.num_pictures;
+    const int painted = NumPaintedPictures(spec, per_prompt);
+    progress.set_num_pictures(
+        painted > 0 ? painted : NumSupportPictures(spec, per_prompt));
   }
   return record;
 }
@@ -151,12 +157,16 @@ absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
     OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest encoder,
                             Sha256FromHex(made_by.encoder()));
     for (const v1::ClassSpec& spec : record.request().classes()) {
-      const std::string& text =
-          spec.prompt().empty() ? spec.name() : spec.prompt();
-      const auto normal = engine::NormalizePrompt(text);
-      const std::string& prompt = normal.ok() ? *normal : text;
-      keys.push_back(store::SupportKey(prompt, generator));
-      keys.push_back(store::PrototypeKey(prompt, generator, encoder));
+      const std::string text = PromptSpecText(spec);
+      keys.push_back(store::SupportKey(text, generator));
+      keys.push_back(store::PrototypeKey(text, generator, encoder));
+      if (IsPlain(spec)) {
+        continue;
+      }
+      keys.push_back(GivenPicturesKey(spec));
+      for (const std::string& prompt : AllPaintedPrompts(spec)) {
+        keys.push_back(store::SupportKey(prompt, generator));
+      }
     }
   }
   return keys;
@@ -180,7 +190,7 @@ absl::Status RequestIdReused(const v1::AddClassesRequest& held,
             "classes[", i, "] ", Quoted(held.classes(i).name()),
             " where this request has ", Quoted(wanted.classes(i).name()),
             held.classes(i).name() == wanted.classes(i).name()
-                ? " with another kind or prompt"
+                ? " with another kind, prompt, picture or negative"
                 : "");
       }
     }

@@ -16,17 +16,22 @@
 
 namespace ovdiff::server {
 
-// Format of JobRecord that this server writes, and the newest it reads.
-inline constexpr int kJobRecordFormat = 1;
+// The newest format of JobRecord that this server reads, and writes where the
+// older one has no place for a class: one that has synonyms, given pictures or
+// negatives.
+inline constexpr int kJobRecordFormat = 2;
+inline constexpr int kPlainJobRecordFormat = 1;
 
-// Everything that can be checked without the store. kInvalidArgument.
+// Everything that can be checked without the store and without decoding given
+// pictures. kInvalidArgument.
 absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
                                 const ResolvedBuildOptions& options,
                                 const engine::Engine& engine,
                                 const Limits& limits);
 
 // A new, queued job with its options and fingerprints written out. Its id is
-// the request's, or comes from its content.
+// the request's, or comes from its content. The specs of `request` are digested
+// (server/prompt_spec.h), and the job's remain so.
 storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
                                      const ResolvedBuildOptions& options,
                                      const engine::Engine& engine);
@@ -37,7 +42,8 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
 absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
     const store::PrototypeStore& store);
 
-// kAlreadyExists saying in what `wanted` differs from the job `held`.
+// kAlreadyExists saying in what `wanted` differs from the job `held`; specs of
+// both are digested.
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                              const v1::AddClassesRequest& wanted,
                              const v1::BuildOptions& options);

@@ -107,7 +107,7 @@ void JobQueue::BuildClass(const JobPtr& job, int index) {
     return Publish(job, {index}, {built}, found);
   };
   const absl::Status status =
-      builder_.Build(options, job->control(), report, publish, described);
+      builder_.Build(spec, options, job->control(), report, publish, described);
   job->ModifyClass(index, [&](v1::ClassProgress& progress) {
     progress.set_elapsed_seconds(absl::ToDoubleSeconds(absl::Now() - start));
   });

@@ -7,10 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
-#include "server/class_builder.h"
+#include "server/class_prototypes.h"
 #include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
+#include "server/prompt_spec.h"
+#include "server/support_records.h"
 #include "server/validation.h"
 
 namespace ovdiff::server {
@@ -168,7 +170,7 @@ absl::Status PackImporter::CheckRecord(const store::PackItem& item) const {
   }
   const auto& support = std::get<store::SupportRecord>(item.record);
   return WithPrefix(
-      WithField(DecodeSupportSet(support, limits_).status(), "data",
+      WithField(DecodeClassPictures(support, limits_).status(), "data",
                 reasons::kPackDamaged),
       absl::StrCat("pictures of ", Quoted(support.prompt), " in the pack"));
 }
@@ -239,10 +241,13 @@ absl::Status PackImporter::ChooseSets(Work& work) const {
 absl::Status PackImporter::CheckNames(const Work& work) {
   google::protobuf::RepeatedPtrField<v1::ClassSpec> specs;
   for (const store::NewClass& wanted : work.classes) {
-    v1::ClassSpec& spec = *specs.Add();
-    spec.set_name(wanted.name);
-    spec.set_prompt(wanted.prompt);
-    spec.set_kind(FromKind(wanted.kind));
+    auto spec = ParsePromptSpec(wanted.prompt);
+    OVDIFF_RETURN_IF_ERROR(
+        WithPrefix(WithField(spec.status(), "data", reasons::kPackDamaged),
+                   absl::StrCat("class ", Quoted(wanted.name))));
+    spec->set_name(wanted.name);
+    spec->set_kind(FromKind(wanted.kind));
+    *specs.Add() = *std::move(spec);
   }
   Limits limits = limits_;
   limits.max_classes_per_request = limits.max_classes_per_vocabulary;
@@ -339,11 +344,11 @@ absl::Status PackImporter::Encode(const Work& work,
   if (store_.GetPrototypeSet(key).ok()) {
     return absl::OkStatus();  // By an earlier try, or another vocabulary.
   }
-  OVDIFF_ASSIGN_OR_RETURN(const SupportSet support,
-                          DecodeSupportSet(pictures, limits_));
-  OVDIFF_ASSIGN_OR_RETURN(record.set, engine_.BuildPrototypeSet(
-                                          support, options, work.control,
-                                          [](const engine::BuildProgress&) {}));
+  OVDIFF_ASSIGN_OR_RETURN(const ClassPictures decoded,
+                          DecodeClassPictures(pictures, limits_));
+  OVDIFF_ASSIGN_OR_RETURN(
+      record.set, BuildClassPrototypes(engine_, decoded, options, work.control,
+                                       [](const engine::BuildProgress&) {}));
   record.create_time = absl::Now();
   return store_.PutPrototypeSet(key, record);
 }

@@ -11,6 +11,7 @@
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/prompt_text.h"
+#include "server/validate_prompt_spec.h"
 
 namespace ovdiff::server {
 namespace {
@@ -34,7 +35,47 @@ bool IsJobIdCharacter(char c) {
          c == '_';
 }
 
-// Of a name or a prompt.
+absl::Status ValidateClass(const v1::ClassSpec& spec, const std::string& field,
+                           const Limits& limits) {
+  OVDIFF_RETURN_IF_ERROR(
+      ValidateClassName(spec.name(), absl::StrCat(field, ".name"), limits));
+  if (!spec.prompt().empty()) {
+    OVDIFF_RETURN_IF_ERROR(ValidateText(spec.prompt(),
+                                        absl::StrCat(field, ".prompt"),
+                                        limits.max_class_name_characters));
+  }
+  if (!v1::ClassKind_IsValid(spec.kind())) {
+    return FieldError(
+        absl::StrCat(field, ".kind"),
+        absl::StrCat(field, ".kind is ", spec.kind(),
+                     "; CLASS_KIND_THING (1) and CLASS_KIND_STUFF (2) are "
+                     "allowed"),
+        reasons::kInvalidField);
+  }
+  return ValidatePromptSpec(spec, field, limits);
+}
+
+}  // namespace
+
+std::string Quoted(absl::string_view text) {
+  std::string out = "\"";
+  for (const char c : text.substr(0, kMaxQuotedBytes)) {
+    out += absl::ascii_iscntrl(static_cast<unsigned char>(c)) ? '?' : c;
+  }
+  if (text.size() > kMaxQuotedBytes) {
+    // Not in the middle of a character.
+    while (out.size() > 1 &&
+           (static_cast<uint8_t>(out.back()) & 0xC0) == 0x80) {
+      out.pop_back();
+    }
+    if (out.size() > 1 && (static_cast<uint8_t>(out.back()) & 0x80) != 0) {
+      out.pop_back();
+    }
+    out += "...";
+  }
+  return out + "\"";
+}
+
 absl::Status ValidateText(absl::string_view text, absl::string_view field,
                           int max_characters) {
   const auto characters = CountCharacters(text);
@@ -67,47 +108,6 @@ absl::Status ValidateText(absl::string_view text, absl::string_view field,
                       reasons::kInvalidField);
   }
   return absl::OkStatus();
-}
-
-absl::Status ValidateClass(const v1::ClassSpec& spec, absl::string_view field,
-                           const Limits& limits) {
-  OVDIFF_RETURN_IF_ERROR(
-      ValidateClassName(spec.name(), absl::StrCat(field, ".name"), limits));
-  if (!spec.prompt().empty()) {
-    OVDIFF_RETURN_IF_ERROR(ValidateText(spec.prompt(),
-                                        absl::StrCat(field, ".prompt"),
-                                        limits.max_class_name_characters));
-  }
-  if (!v1::ClassKind_IsValid(spec.kind())) {
-    return FieldError(
-        absl::StrCat(field, ".kind"),
-        absl::StrCat(field, ".kind is ", spec.kind(),
-                     "; CLASS_KIND_THING (1) and CLASS_KIND_STUFF (2) are "
-                     "allowed"),
-        reasons::kInvalidField);
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-std::string Quoted(absl::string_view text) {
-  std::string out = "\"";
-  for (const char c : text.substr(0, kMaxQuotedBytes)) {
-    out += absl::ascii_iscntrl(static_cast<unsigned char>(c)) ? '?' : c;
-  }
-  if (text.size() > kMaxQuotedBytes) {
-    // Not in the middle of a character.
-    while (out.size() > 1 &&
-           (static_cast<uint8_t>(out.back()) & 0xC0) == 0x80) {
-      out.pop_back();
-    }
-    if (out.size() > 1 && (static_cast<uint8_t>(out.back()) & 0x80) != 0) {
-      out.pop_back();
-    }
-    out += "...";
-  }
-  return out + "\"";
 }
 
 absl::Status ValidateVocabularyName(absl::string_view name) {

@@ -19,11 +19,14 @@ absl::Status ValidateVocabularyName(absl::string_view name);
 // Up to 64 of A-Z, a-z, 0-9, '-', '_'; empty only if `may_be_empty`.
 absl::Status ValidateJobId(absl::string_view id, absl::string_view field,
                            bool may_be_empty);
+// 1 to `max_characters` printable characters of valid UTF-8: a name, a prompt.
+absl::Status ValidateText(absl::string_view text, absl::string_view field,
+                          int max_characters);
 // 1 to max_class_name_characters printable characters of valid UTF-8.
 absl::Status ValidateClassName(absl::string_view name, absl::string_view field,
                                const Limits& limits);
-// Names, prompts, kinds and number of the classes; no two names that are equal
-// after normalisation (prompt_text.h).
+// Names, prompts (validate_prompt_spec.h), kinds and number of the classes; no
+// two names that are equal after normalisation (prompt_text.h).
 absl::Status ValidateClasses(
     const google::protobuf::RepeatedPtrField<v1::ClassSpec>& classes,
     const Limits& limits);

@@ -1,4 +1,6 @@
 // Prototype sets and support sets; the others are in record_codec.cc.
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
@@ -36,6 +38,15 @@ PrototypeVectors TakeVectors(int32_t dim, PayloadType type,
   vectors.values =
       reader.Floats(uint64_t{count} * static_cast<uint32_t>(dim), type);
   return vectors;
+}
+
+// Whether format 1 has no place for something of `record`.
+bool NeedsMaskedFormat(const SupportRecord& record) {
+  return std::any_of(record.pictures.begin(), record.pictures.end(),
+                     [](const SupportPictureRecord& picture) {
+                       return !picture.mask_png.empty() ||
+                              picture.negative != 0;
+                     });
 }
 
 size_t EstimateBytes(const PrototypeRecord& record) {
@@ -107,6 +118,7 @@ absl::StatusOr<PrototypeRecord> DecodePrototypeRecord(const ContentKey& key,
 std::string EncodeSupportRecord(const ContentKey& key,
                                 const SupportRecord& record,
                                 PayloadType payload_type) {
+  const bool is_masked = NeedsMaskedFormat(record);
   ByteWriter writer;
   writer.Digest(key);
   writer.Text(record.prompt);
@@ -118,8 +130,13 @@ std::string EncodeSupportRecord(const ContentKey& key,
     writer.U32(static_cast<uint32_t>(picture.attribution_width));
     writer.U32(static_cast<uint32_t>(picture.attribution_height));
     writer.Floats(picture.attribution, payload_type);
+    if (is_masked) {
+      writer.Text(picture.mask_png);
+      writer.U8(picture.negative);
+    }
   }
-  return SealEnvelope(RecordType::kSupportSet, payload_type, writer.Take());
+  return SealEnvelope(RecordType::kSupportSet, payload_type, writer.Take(),
+                      is_masked ? kMaskedSupportFormat : kFormatVersion);
 }
 
 absl::StatusOr<SupportRecord> DecodeSupportRecord(const ContentKey& key,
@@ -134,8 +151,10 @@ absl::StatusOr<SupportRecord> DecodeSupportRecord(const ContentKey& key,
   record.prompt = reader.Text();
   record.generator_fingerprint = reader.Digest();
   record.create_time = absl::FromUnixNanos(reader.I64());
-  // A picture takes its file's length, a width and a height.
-  const uint32_t num_pictures = reader.Count(12);
+  const bool is_masked = envelope.format_version >= kMaskedSupportFormat;
+  // A picture takes its file's length, a width and a height; with masks, the
+  // length of that file and a number, too.
+  const uint32_t num_pictures = reader.Count(is_masked ? 17 : 12);
   for (uint32_t i = 0; i < num_pictures && reader.ok(); ++i) {
     SupportPictureRecord picture;
     picture.png = reader.Text();
@@ -148,9 +167,15 @@ absl::StatusOr<SupportRecord> DecodeSupportRecord(const ContentKey& key,
     picture.attribution_height = static_cast<int32_t>(height);
     picture.attribution =
         reader.Floats(uint64_t{width} * height, envelope.payload_type);
+    if (is_masked) {
+      picture.mask_png = reader.Text();
+      picture.negative = reader.U8();
+    }
     record.pictures.push_back(std::move(picture));
   }
-  if (!reader.AtEnd() || !ValidateSupportRecord(record).ok()) {
+  // A record has one form: a masked one holds what needs that format.
+  if (!reader.AtEnd() || !ValidateSupportRecord(record).ok() ||
+      is_masked != NeedsMaskedFormat(record)) {
     return Malformed("support");
   }
   return record;

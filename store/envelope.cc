@@ -20,6 +20,11 @@ Sha256Digest DigestOf(absl::string_view header, absl::string_view payload) {
 
 }  // namespace
 
+uint16_t NewestFormat(RecordType type) {
+  return type == RecordType::kSupportSet ? kMaskedSupportFormat
+                                         : kFormatVersion;
+}
+
 std::string SealEnvelope(RecordType type, PayloadType payload_type,
                          absl::string_view payload, uint16_t format_version) {
   ByteWriter header_writer;
@@ -69,10 +74,10 @@ absl::StatusOr<OpenedEnvelope> OpenEnvelope(RecordType type,
     return absl::DataLossError("the SHA-256 of the record does not match");
   }
   // From here on the bytes are what somebody wrote.
-  if (opened.format_version > kFormatVersion) {
+  if (opened.format_version > NewestFormat(type)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the record is of format ", opened.format_version,
-                     "; this program reads up to format ", kFormatVersion,
+                     "; this program reads up to format ", NewestFormat(type),
                      ": use a newer one"));
   }
   if (opened.format_version == 0 || codec != kCodecNone ||

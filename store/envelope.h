@@ -13,8 +13,11 @@
 
 namespace ovdiff::store {
 
-// The format this program writes, and the newest it reads.
+// The format this program writes, and the newest it reads, but for records of
+// which NewestFormat() says otherwise.
 inline constexpr uint16_t kFormatVersion = 1;
+// Of support sets with given masks or negatives; the others are of format 1.
+inline constexpr uint16_t kMaskedSupportFormat = 2;
 
 inline constexpr size_t kEnvelopeHeaderBytes = 24;
 inline constexpr size_t kEnvelopeBytes = kEnvelopeHeaderBytes + 32;
@@ -35,13 +38,15 @@ enum class RecordType : uint8_t {
   kMarkNote = 10,
 };
 
+// The newest format of records of `type` that this program reads.
+uint16_t NewestFormat(RecordType type);
+
 struct OpenedEnvelope {
   uint16_t format_version = 0;
   PayloadType payload_type = PayloadType::kNone;
   absl::string_view payload;  // Into the bytes that were opened.
 };
 
-// `format_version` is an argument for tests of the refusal only.
 std::string SealEnvelope(RecordType type, PayloadType payload_type,
                          absl::string_view payload,
                          uint16_t format_version = kFormatVersion);

@@ -48,6 +48,11 @@ struct SupportPictureRecord {
   int32_t attribution_width = 0;
   int32_t attribution_height = 0;
   std::vector<float> attribution;
+  // The mask that came with the picture, a lossless file of one channel and of
+  // the picture's size, 0 where the object is not. Empty: it came with none.
+  std::string mask_png;
+  // 0: it shows the class. n: it shows the n-th thing that the class is not.
+  uint8_t negative = 0;
 };
 
 struct SupportRecord {

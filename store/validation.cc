@@ -117,8 +117,20 @@ absl::Status ValidateSupportRecord(const SupportRecord& record) {
     return absl::InvalidArgumentError(
         "the support set has no picture; at least one is needed");
   }
+  if (record.pictures.front().negative != 0) {
+    return absl::InvalidArgumentError(
+        "support picture 0 shows what the class is not; first come those that "
+        "show the class");
+  }
   for (size_t i = 0; i < record.pictures.size(); ++i) {
     const SupportPictureRecord& picture = record.pictures[i];
+    if (i > 0 && picture.negative < record.pictures[i - 1].negative) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "support picture ", i, " is of negative ", picture.negative,
+          " after one of ", record.pictures[i - 1].negative,
+          "; pictures of the class come first, then those of its negatives in "
+          "order"));
+    }
     const int64_t width = picture.attribution_width;
     const int64_t height = picture.attribution_height;
     if (picture.png.empty()) {

@@ -143,9 +143,13 @@ class PrototypeBuilder::Job {
     return absl::OkStatus();
   }
 
+  // For pictures that came without a mask.
   absl::Status Propose(const MaskProposer& proposer) {
     proposals_.resize(support_.pictures.size());
     return ForEachPicture([&](int64_t i) -> absl::Status {
+      if (!support_.pictures[i].mask.empty()) {
+        return absl::OkStatus();
+      }
       OVDIFF_ASSIGN_OR_RETURN(
           proposals_[i],
           proposer.Propose(support_.pictures[i].image, options_));

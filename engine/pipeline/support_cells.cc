@@ -70,7 +70,8 @@ absl::Status SupportCells::Prepare(const torch::Tensor& features) {
         grid_width, "x", grid_height, " cells, cell_rule ", options_.cell_rule,
         ", min_cell_coverage ", options_.min_cell_coverage,
         "): the prompt's words drew no attention to one "
-        "place; try other words, or a lower min_cell_coverage"));
+        "place, or the objects of the given masks are smaller than a cell; try "
+        "other words, pictures that show it larger, or with masks"));
   }
   foreground_ =
       Allocate(foreground_cells_, features.size(0), features.device());

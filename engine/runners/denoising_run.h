@@ -4,12 +4,11 @@
 #define OVDIFF_ENGINE_RUNNERS_DENOISING_RUN_H_
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "engine/diffusion/dpm_solver_multistep_scheduler.h"
 #include "engine/nn/unet_2d_condition.h"
-#include "engine/ops/attribution.h"
+#include "engine/runners/attribution_collector.h"
 #include "torch/types.h"
 
 namespace ovdiff::engine {
@@ -41,18 +40,14 @@ class DenoisingRun {
   // float32 [B, H, W], values >= 0: attribution of the class's tokens, the mean
   // over all cross-attention layers, heads, steps and tokens of the conditional
   // half; H x W is the largest of the layers' maps. REQUIRES: a step was done.
-  torch::Tensor Attribution() const;
+  torch::Tensor Attribution() const { return attribution_.Finish(); }
 
  private:
-  CrossAttentionObserver MakeObserver(
-      std::vector<CrossAttentionProbabilities>* seen) const;
-  void Accumulate(const std::vector<CrossAttentionProbabilities>& seen);
-
   UNet2DConditionModel unet_;
   DpmSolverRun solver_;
   DenoisingInputs inputs_;
   torch::Tensor text_;  // [2, T, D] with guidance, else [1, T, D]
-  std::unique_ptr<AttributionAccumulator> attribution_;  // From the first step.
+  AttributionCollector attribution_;
 };
 
 }  // namespace ovdiff::engine

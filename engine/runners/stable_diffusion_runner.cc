@@ -109,6 +109,31 @@ torch::Tensor StableDiffusionRunner::Encode(const torch::Tensor& images,
   return posterior.Sample(noise.to(device_)) * vae_->config().scaling_factor;
 }
 
+torch::Tensor StableDiffusionRunner::EncodeMean(
+    const torch::Tensor& images) const {
+  return vae_->encode(images * 2 - 1).mean * vae_->config().scaling_factor;
+}
+
+AttributionCollector StableDiffusionRunner::NewAttribution(
+    std::vector<int64_t> token_columns) const {
+  return AttributionCollector(
+      static_cast<int64_t>(cross_attention_layers().size()),
+      std::move(token_columns), /*first_row=*/0);
+}
+
+void StableDiffusionRunner::Attend(const torch::Tensor& latents,
+                                   const torch::Tensor& noise, int64_t timestep,
+                                   const torch::Tensor& text,
+                                   AttributionCollector* attribution) const {
+  const torch::Tensor noisy =
+      scheduler_.AddNoise(latents, noise.to(device_), timestep);
+  const torch::Tensor step =
+      torch::full({1}, timestep, torch::dtype(torch::kInt64).device(device_));
+  attribution->Watch([&](const CrossAttentionObserver& observer) {
+    unet_->forward(noisy.to(dtype_), step, text, &observer);
+  });
+}
+
 std::vector<CrossAttentionQueries> StableDiffusionRunner::Queries(
     const torch::Tensor& latents, const torch::Tensor& noise, int64_t timestep,
     const torch::Tensor& text, const std::set<int64_t>& layers) const {

@@ -14,6 +14,7 @@
 #include "engine/nn/autoencoder_kl.h"
 #include "engine/nn/clip_text_model.h"
 #include "engine/nn/unet_2d_condition.h"
+#include "engine/runners/attribution_collector.h"
 #include "engine/runners/denoising_run.h"
 #include "engine/runtime/compute_device.h"
 #include "engine/text/clip_tokenizer.h"
@@ -59,6 +60,19 @@ class StableDiffusionRunner {
   // a sample of the VAE's posterior with `noise`, [1, C, h, w] standard normal.
   torch::Tensor Encode(const torch::Tensor& images,
                        const torch::Tensor& noise) const;
+
+  // The same, the mean of the posterior instead of a sample.
+  torch::Tensor EncodeMean(const torch::Tensor& images) const;
+
+  // For passes of Attend(): the positions of the class's tokens in the text.
+  AttributionCollector NewAttribution(std::vector<int64_t> token_columns) const;
+
+  // Adds to `attribution` what one conditional pass shows of latents [B, C, h,
+  // w] with `noise`, [1, C, h, w] standard normal, added to `timestep`, under
+  // text states [1, T, D].
+  void Attend(const torch::Tensor& latents, const torch::Tensor& noise,
+              int64_t timestep, const torch::Tensor& text,
+              AttributionCollector* attribution) const;
 
   // Cross-attention queries, in execution order, of latents [B, C, h, w] with
   // `noise` added to `timestep`, under text states [1, T, D]. The pass ends at

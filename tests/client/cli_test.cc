@@ -114,6 +114,68 @@ TEST_F(CliTest, PromptsGoWithNamesInOrder) {
             kExitUsage);
 }
 
+TEST_F(CliTest, WhatShowsAClassGoesWithIt) {
+  Picture("mugs/b.jpg");
+  Picture("mugs/a.png");
+  Picture("mugs/a.mask.png");
+  std::ofstream(folder_ / "mugs" / "notes.txt") << "no picture";
+  const std::string bowl = Picture("bowl.jpg");
+  EXPECT_EQ(Run({"add", "mug", "--synonym", "cup", "--synonym", "beaker",
+                 "--given", (folder_ / "mugs").string(), "--not", "glass",
+                 "--not-given", bowl, "-v", "shop"}),
+            kExitOk)
+      << err_.str();
+  ASSERT_EQ(server_.add_requests.size(), 1u);
+  const v1::ClassSpec& spec = server_.add_requests[0].classes(0);
+  EXPECT_THAT(spec.synonyms(), testing::ElementsAre("cup", "beaker"));
+  ASSERT_EQ(spec.pictures_size(), 2);
+  const auto file = [&](const std::string& name) {
+    return ReadFileBytes((folder_ / name).string(), 1 << 20).value();
+  };
+  EXPECT_EQ(spec.pictures(0).image().encoded(), file("mugs/a.png"));
+  EXPECT_EQ(spec.pictures(0).mask(), file("mugs/a.mask.png"));
+  EXPECT_EQ(spec.pictures(1).image().encoded(), file("mugs/b.jpg"));
+  EXPECT_EQ(spec.pictures(1).mask(), "");
+  ASSERT_EQ(spec.negatives_size(), 2);
+  EXPECT_EQ(spec.negatives(0).prompt(), "glass");
+  EXPECT_EQ(spec.negatives(1).picture().image().encoded(), file("bowl.jpg"));
+  EXPECT_FALSE(spec.only_given_pictures());
+}
+
+TEST_F(CliTest, OfSeveralClassesEachIsNamed) {
+  const std::string picture = Picture("a=b.png");
+  EXPECT_EQ(Run({"add", "cup", "plate", "--synonym", "plate=dish", "--given",
+                 "cup=" + picture, "--given", "plate=" + picture,
+                 "--only-given", "-v", "shop"}),
+            kExitOk)
+      << err_.str();
+  ASSERT_EQ(server_.add_requests.size(), 1u);
+  const v1::AddClassesRequest& request = server_.add_requests[0];
+  EXPECT_THAT(request.classes(1).synonyms(), testing::ElementsAre("dish"));
+  EXPECT_EQ(request.classes(0).synonyms_size(), 0);
+  EXPECT_EQ(request.classes(0).pictures_size(), 1);
+  EXPECT_TRUE(request.classes(1).only_given_pictures());
+  EXPECT_NE(Run({"add", "cup", "plate", "--synonym", "dish", "-v", "shop"}),
+            kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr("cup=…"));
+  EXPECT_EQ(server_.add_requests.size(), 1u);
+}
+
+TEST_F(CliTest, PicturesThatCannotBeSentAreNamed) {
+  const auto error = [&](const std::string& path) {
+    EXPECT_NE(Run({"add", "cup", "--given", path, "-v", "shop"}), kExitOk);
+    return err_.str();
+  };
+  EXPECT_THAT(error((folder_ / "none.png").string()), HasSubstr("none.png"));
+  fs::create_directories(folder_ / "empty");
+  EXPECT_THAT(error((folder_ / "empty").string()), HasSubstr("no picture"));
+  const std::string mask = Picture("alone/x.mask.png");
+  EXPECT_THAT(error((folder_ / "alone").string()),
+              HasSubstr("mask of no picture"));
+  EXPECT_THAT(error(mask), HasSubstr("is a mask"));
+  EXPECT_TRUE(server_.add_requests.empty());
+}
+
 TEST_F(CliTest, DetachLeavesTheJob) {
   server_.hold_job = true;
   EXPECT_EQ(

@@ -21,8 +21,23 @@ constexpr double kNear = 0.35;
 
 struct Loaded final : engine::LoadedPrototypes {
   std::vector<float> colour;
+  std::vector<float> background;  // Three values a colour.
   int64_t size_bytes() const override { return 1000; }
 };
+
+// The largest difference of a pixel's channels, 0…1, and a colour's.
+double Distance(const uint8_t* rgb, const float* colour) {
+  double distance = 0;
+  for (int c = 0; c < 3; ++c) {
+    distance = std::max(distance, std::abs(rgb[c] / 255.0 - double{colour[c]}));
+  }
+  return distance;
+}
+
+bool SaysNothing(const AttributionMap& map) {
+  return std::all_of(map.data.begin(), map.data.end(),
+                     [](float value) { return value == 0; });
+}
 
 // Raises a counter while it lives, and the peak it reached.
 class Running {
@@ -227,14 +242,20 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
   size_t pixels = 0;
   int done = 0;
   for (const SupportPicture& picture : support.pictures) {
-    for (size_t i = 0; i < picture.image.data.size(); ++i) {
-      sums[i % 3] += static_cast<float>(picture.image.data[i]);
+    const bool has_mask = !picture.mask.empty();
+    for (size_t i = 0; i < picture.image.data.size() / 3; ++i) {
+      if (has_mask ? picture.mask[i] == 0 : SaysNothing(picture.attribution)) {
+        continue;
+      }
+      for (size_t c = 0; c < 3; ++c) {
+        sums[c] += static_cast<float>(picture.image.data[3 * i + c]);
+      }
+      ++pixels;
     }
-    pixels += picture.image.data.size() / 3;
     progress({engine::BuildStage::kEncoding, ++done,
               static_cast<int>(support.pictures.size()), 0, 0});
   }
-  if (sums[0] + sums[1] + sums[2] == 0.0f) {
+  if (pixels == 0 || sums[0] + sums[1] + sums[2] == 0.0f) {
     return absl::FailedPreconditionError("no picture has a foreground");
   }
   for (float& sum : sums) {
@@ -256,6 +277,7 @@ FakeEngine::LoadPrototypes(const PrototypeSet& set) {
   ++num_loaded;
   auto loaded = std::make_shared<Loaded>();
   loaded->colour = set.spaces.at(0).foreground.values;
+  loaded->background = set.spaces.at(0).background.values;
   return std::shared_ptr<const engine::LoadedPrototypes>(std::move(loaded));
 }
 
@@ -272,17 +294,13 @@ absl::StatusOr<engine::Segmentation> FakeEngine::Segment(
     out.classes.push_back({one.label, true, 0, 0, 0});
   }
   for (size_t pixel = 0; pixel < image.data.size() / 3; ++pixel) {
+    const uint8_t* rgb = &image.data[3 * pixel];
     size_t best = classes.size();
     double best_distance = kNear;
     for (size_t i = 0; i < classes.size(); ++i) {
       const auto& colour =
           static_cast<const Loaded&>(*classes[i].prototypes).colour;
-      double distance = 0;
-      for (size_t c = 0; c < 3; ++c) {
-        distance = std::max(
-            distance,
-            std::abs(image.data[3 * pixel + c] / 255.0 - double{colour[c]}));
-      }
+      const double distance = Distance(rgb, colour.data());
       engine::ClassResult& result = out.classes[i];
       result.max_score = std::max(result.max_score, 1.0 - distance);
       if (distance < best_distance) {
@@ -290,7 +308,14 @@ absl::StatusOr<engine::Segmentation> FakeEngine::Segment(
         best = i;
       }
     }
-    const bool is_background = best == classes.size();
+    bool is_background = best == classes.size();
+    for (const engine::SegmentClass& one : classes) {
+      const auto& background =
+          static_cast<const Loaded&>(*one.prototypes).background;
+      for (size_t i = 0; i + 2 < background.size(); i += 3) {
+        is_background |= Distance(rgb, &background[i]) < best_distance;
+      }
+    }
     out.labels.data.push_back(is_background ? 0 : classes[best].label);
     if (!is_background) {
       ++out.classes[best].pixel_count;
@@ -301,9 +326,19 @@ absl::StatusOr<engine::Segmentation> FakeEngine::Segment(
 }
 
 absl::StatusOr<std::vector<AttributionMap>> FakeEngine::AttributePictures(
-    const std::string& /*prompt*/, absl::Span<const Image> /*pictures*/,
-    const GenerationOptions& /*options*/, const CallControl& /*control*/) {
-  return absl::UnimplementedError("TODO(branch given-pictures)");
+    const std::string& /*prompt*/, absl::Span<const Image> pictures,
+    const GenerationOptions& /*options*/, const CallControl& control) {
+  OVDIFF_RETURN_IF_ERROR(control.Check());
+  std::vector<AttributionMap> maps;
+  for (const Image& picture : pictures) {
+    ++num_attributed;
+    const bool is_black = std::all_of(picture.data.begin(), picture.data.end(),
+                                      [](uint8_t value) { return value == 0; });
+    maps.push_back({2, 2,
+                    is_black ? std::vector<float>(4, 0.0f)
+                             : std::vector<float>{0.0f, 0.25f, 0.5f, 1.0f}});
+  }
+  return maps;
 }
 
 absl::StatusOr<engine::Explanation> FakeEngine::Explain(

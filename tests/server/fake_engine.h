@@ -1,7 +1,9 @@
 // FakeEngine: the engine's contract without networks. A class is a colour: its
 // prompt names it ("red boat"), its pictures show it, its prototype is their
 // mean colour, and a pixel belongs to the class of the nearest colour. So masks
-// can be told right from wrong, and answers do not depend on what else runs.
+// can be told right from wrong, and answers do not depend on what else runs. A
+// picture's mask says which of its pixels count; a pixel nearer to a background
+// prototype than to any class is background.
 #ifndef OVDIFF_TESTS_SERVER_FAKE_ENGINE_H_
 #define OVDIFF_TESTS_SERVER_FAKE_ENGINE_H_
 
@@ -45,6 +47,8 @@ class FakeEngine final : public engine::Engine {
   // "invisible" with kFailedPrecondition when encoded.
   std::atomic<int> num_painted{0};
   std::atomic<int> num_encoded{0};
+  // Given pictures, of which black ones have maps of zeros.
+  std::atomic<int> num_attributed{0};
   std::atomic<int> num_loaded{0};
   std::atomic<int> num_segmented{0};
   std::atomic<int> max_concurrent_segments{0};

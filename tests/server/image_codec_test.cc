@@ -287,5 +287,60 @@ TEST(ImageCodecTest, ZeroSizesAndUnknownFormatsAreRefused) {
   }
 }
 
+// 6 x 4, object in the left two columns; of the type's `value` there.
+cv::Mat LeftColumns(int type, const cv::Scalar& value) {
+  cv::Mat mask(4, 6, type, cv::Scalar::all(0));
+  mask(cv::Rect(0, 0, 2, 4)) = value;
+  return mask;
+}
+
+TEST(MaskCodecTest, AnythingAboveZeroIsTheObject) {
+  cv::Mat alpha = LeftColumns(CV_8UC4, cv::Scalar(9, 9, 9, 0));
+  alpha.forEach<cv::Vec4b>(
+      [](cv::Vec4b& pixel, const int*) { pixel[3] = 255; });
+  const std::string files[] = {
+      Encode(".png", LeftColumns(CV_8UC1, cv::Scalar(1))),
+      Encode(".png", LeftColumns(CV_8UC1, cv::Scalar(255))),
+      Encode(".png", LeftColumns(CV_16UC1, cv::Scalar(1))),
+      Encode(".png", LeftColumns(CV_8UC3, cv::Scalar(7, 7, 7))),
+      Encode(".png", alpha),
+      Encode(".pgm", LeftColumns(CV_8UC1, cv::Scalar(3))),
+      Encode(".bmp", LeftColumns(CV_8UC1, cv::Scalar(3)))};
+  for (const std::string& file : files) {
+    const auto mask = DecodeMask(file, Limits());
+    ASSERT_TRUE(mask.ok()) << mask.status();
+    EXPECT_EQ(mask->width, 6);
+    EXPECT_EQ(mask->height, 4);
+    ASSERT_EQ(mask->data.size(), 24u);
+    for (int i = 0; i < 24; ++i) {
+      EXPECT_EQ(mask->data[i], i % 6 < 2 ? 1 : 0);
+    }
+    const auto again = DecodeMask(EncodeMaskPng(*mask).value(), Limits());
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(again->data, mask->data);
+  }
+}
+
+TEST(MaskCodecTest, RefusesWhatIsNoMask) {
+  const auto message = [](const std::string& file, const Limits& limits = {}) {
+    const absl::Status status = DecodeMask(file, limits).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(message(""), HasSubstr("empty"));
+  EXPECT_THAT(message("nonsense"), HasSubstr("not a picture"));
+  EXPECT_THAT(message(Encode(".jpg", LeftColumns(CV_8UC1, cv::Scalar(255)))),
+              HasSubstr("JPEG"));
+  EXPECT_THAT(message(Encode(".png", Quarter())), HasSubstr("colours"));
+  EXPECT_THAT(
+      message(Encode(".png", LeftColumns(CV_8UC4, cv::Scalar(9, 9, 9, 255)))),
+      HasSubstr("transparent"));
+  Limits small;
+  small.max_image_side = 5;
+  EXPECT_THAT(
+      message(Encode(".png", LeftColumns(CV_8UC1, cv::Scalar(1))), small),
+      HasSubstr("6x4"));
+}
+
 }  // namespace
 }  // namespace ovdiff::server

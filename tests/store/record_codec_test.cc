@@ -14,6 +14,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "store/validation.h"
 #include "tests/store/test_records.h"
 
 namespace ovdiff::store {
@@ -149,6 +150,31 @@ Case SupportCase() {
           }};
 }
 
+SupportRecord MaskedSupportRecord() {
+  SupportRecord record = GoldenSupportRecord();
+  record.pictures[1].mask_png = std::string("\x89PNG\0mask", 9);
+  SupportPictureRecord& negative = record.pictures.emplace_back();
+  negative.png = std::string("\x89PNG\0not", 8);
+  negative.attribution_width = 1;
+  negative.attribution_height = 1;
+  negative.attribution = {0.5f};
+  negative.negative = 2;
+  return record;
+}
+
+Case MaskedSupportCase() {
+  const ContentKey key = SupportGoldenKey();
+  constexpr auto kType = PayloadType::kFloat32;
+  return {"support_set_masked", ReadGolden("support_set_masked"),
+          EncodeSupportRecord(key, MaskedSupportRecord(), kType),
+          [=](absl::string_view bytes) {
+            return Then(DecodeSupportRecord(key, bytes),
+                        [=](const SupportRecord& record) {
+                          return EncodeSupportRecord(key, record, kType);
+                        });
+          }};
+}
+
 Case VersionCase(const std::string& name, const VersionRecord& record) {
   return {name, ReadGolden(name), EncodeVersionRecord(record),
           [version = record.version](absl::string_view bytes) {
@@ -206,6 +232,7 @@ const std::vector<Case>& AllCases() {
     all->push_back(
         PrototypeCase("prototype_set_float16", PayloadType::kFloat16));
     all->push_back(SupportCase());
+    all->push_back(MaskedSupportCase());
     all->push_back(VersionCase("version_whole", WholeVersion()));
     all->push_back(VersionCase("version_difference", DifferenceVersion()));
     return all;
@@ -277,24 +304,28 @@ TEST(RecordCodecTest, SealedNonsenseIsRefusedOrHarmless) {
   for (const Case& c : AllCases()) {
     const auto type = static_cast<RecordType>(c.golden[6]);
     const auto payload_type = static_cast<PayloadType>(c.golden[7]);
+    const auto format = static_cast<uint16_t>(c.golden[4]);
     const std::string payload = c.golden.substr(kEnvelopeBytes);
     int refused = 0;
     for (size_t i = 0; i < payload.size(); ++i) {
       std::string changed = payload;
       changed[i] = static_cast<char>(changed[i] == '\xff' ? 0x7f : 0xff);
-      const auto again = c.reencode(SealEnvelope(type, payload_type, changed));
+      const auto again =
+          c.reencode(SealEnvelope(type, payload_type, changed, format));
       refused += again.ok() ? 0 : 1;
       ASSERT_TRUE(again.ok() || absl::IsDataLoss(again.status()))
           << c.name << ", payload byte " << i << ": " << again.status();
     }
     for (size_t size = 0; size < payload.size(); ++size) {
       ASSERT_TRUE(absl::IsDataLoss(
-          c.reencode(SealEnvelope(type, payload_type, payload.substr(0, size)))
+          c.reencode(SealEnvelope(type, payload_type, payload.substr(0, size),
+                                  format))
               .status()))
           << c.name << ", payload cut to " << size;
     }
     ASSERT_TRUE(absl::IsDataLoss(
-        c.reencode(SealEnvelope(type, payload_type, payload + "x")).status()))
+        c.reencode(SealEnvelope(type, payload_type, payload + "x", format))
+            .status()))
         << c.name;
     EXPECT_TRUE(refused > 0 || c.name == "store_format") << c.name;
   }
@@ -310,6 +341,37 @@ TEST(RecordCodecTest, ANewerFormatIsToldFromDamage) {
   damaged.back() ^= 1;
   EXPECT_EQ(DecodeLabel(kShop, "sky", damaged).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+// Format 1 for what fits into it, 2 for the rest, and nothing newer.
+TEST(RecordCodecTest, SupportSetsHaveTheOldestFormatThatHoldsThem) {
+  const ContentKey key = SupportGoldenKey();
+  constexpr auto kType = PayloadType::kFloat32;
+  const std::string masked = ReadGolden("support_set_masked");
+  EXPECT_EQ(EncodeSupportRecord(key, GoldenSupportRecord(), kType)[4], 1);
+  EXPECT_EQ(EncodeSupportRecord(key, MaskedSupportRecord(), kType)[4], 2);
+  const std::string payload = masked.substr(kEnvelopeBytes);
+  const auto status = [&](uint16_t format) {
+    return DecodeSupportRecord(key, SealEnvelope(RecordType::kSupportSet, kType,
+                                                 payload, format))
+        .status();
+  };
+  EXPECT_TRUE(status(2).ok());
+  EXPECT_EQ(status(1).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(status(3).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status(3).message(), HasSubstr("up to format 2"));
+  const auto decoded = DecodeSupportRecord(key, masked);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(Difference(*decoded, MaskedSupportRecord()), "");
+}
+
+TEST(RecordCodecTest, PicturesOfNegativesComeAfterTheClasssInOrder) {
+  SupportRecord record = MaskedSupportRecord();
+  EXPECT_TRUE(ValidateSupportRecord(record).ok());
+  std::swap(record.pictures[1], record.pictures[2]);
+  EXPECT_THAT(ValidateSupportRecord(record).message(), HasSubstr("in order"));
+  std::swap(record.pictures[0], record.pictures[1]);
+  EXPECT_THAT(ValidateSupportRecord(record).message(), HasSubstr("first"));
 }
 
 TEST(RecordCodecTest, EnvelopesThatLieAreRefused) {

@@ -147,7 +147,8 @@ std::string Difference(const SupportRecord& a, const SupportRecord& b) {
     const SupportPictureRecord& y = b.pictures[i];
     if (x.png != y.png || x.attribution != y.attribution ||
         x.attribution_width != y.attribution_width ||
-        x.attribution_height != y.attribution_height) {
+        x.attribution_height != y.attribution_height ||
+        x.mask_png != y.mask_png || x.negative != y.negative) {
       return absl::StrCat("picture ", i);
     }
   }

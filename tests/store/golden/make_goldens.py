@@ -75,6 +75,16 @@ def support_set():
     return seal(3, FLOAT32, payload)
 
 
+def masked_support_set():
+    payload = (SUPPORT_KEY + text(PROMPT) + GENERATOR + i64(TIME) + u32(3)
+               + text(b"\x89PNG\x00one") + u32(2) + u32(1) + floats([0.0, 0.625], FLOAT32)
+               + text(b"") + u8(0)
+               + text(b"\x89PNG\x00two") + u32(0) + u32(0) + text(b"\x89PNG\x00mask") + u8(0)
+               + text(b"\x89PNG\x00not") + u32(1) + u32(1) + floats([0.5], FLOAT32)
+               + text(b"") + u8(2))
+    return seal(3, FLOAT32, payload, record_format=2)
+
+
 def class_entry(name, kind, label):
     return (text(name) + text(PROMPT) + u8(kind) + u16(label) + PROTOTYPE_KEY + SUPPORT_KEY
             + i64(TIME + label))
@@ -92,6 +102,7 @@ GOLDENS = {
     "prototype_set_float32": prototype_set(FLOAT32),
     "prototype_set_float16": prototype_set(FLOAT16),
     "support_set": support_set(),
+    "support_set_masked": masked_support_set(),
     "content_entry": seal(4, NONE, PROTOTYPE_KEY + u64(4_600_000) + i64(TIME)),
     "vocabulary_head": seal(5, NONE, text("default") + text("shop") + i64(12) + i64(TIME)
                             + u32(2) + u16(300)),

@@ -1,0 +1,92 @@
+// Negatives on the background side.
+#include "server/class_prototypes.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/server/fake_engine.h"
+
+namespace ovdiff::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using enum PrototypeLevel;
+
+FeatureSpacePrototypes Space(const std::string& name, float value) {
+  FeatureSpacePrototypes space;
+  space.space = name;
+  space.dim = 2;
+  space.foreground = {
+      {value, 1, value, 2, value, 3}, {kClass, kInstance, kPart}, {-1, 0, 1}};
+  space.background = {{value, 9}, {kClass}, {-1}};
+  return space;
+}
+
+TEST(AddNegativeTest, AppendsItsForegroundSpaceBySpace) {
+  PrototypeSet set{{Space("sd", 1), Space("dino", 2)}};
+  // Spaces in another order; its own background is of no use.
+  const PrototypeSet negative{{Space("dino", 4), Space("sd", 3)}};
+  ASSERT_TRUE(AddNegative(negative, 5, set).ok());
+  const PrototypeVectors& sd = set.spaces[0].background;
+  EXPECT_THAT(sd.values, ElementsAre(1, 9, 3, 1, 3, 2, 3, 3));
+  EXPECT_THAT(sd.levels, ElementsAre(kClass, kClass, kInstance, kPart));
+  EXPECT_THAT(sd.source_pictures, ElementsAre(-1, -1, 5, 6));
+  EXPECT_THAT(set.spaces[1].background.values,
+              ElementsAre(2, 9, 4, 1, 4, 2, 4, 3));
+  EXPECT_THAT(set.spaces[0].foreground.values, ElementsAre(1, 1, 1, 2, 1, 3));
+}
+
+TEST(AddNegativeTest, RefusesOtherSpaces) {
+  PrototypeSet set{{Space("sd", 1)}};
+  EXPECT_EQ(AddNegative({{Space("dino", 1)}}, 0, set).code(),
+            absl::StatusCode::kInternal);
+  EXPECT_EQ(AddNegative({{Space("sd", 1), Space("dino", 1)}}, 0, set).code(),
+            absl::StatusCode::kInternal);
+  FeatureSpacePrototypes longer = Space("sd", 1);
+  longer.dim = 3;
+  EXPECT_EQ(AddNegative({{longer}}, 0, set).code(),
+            absl::StatusCode::kInternal);
+}
+
+SupportSet Solid(const std::string& prompt, int pictures, uint8_t red) {
+  SupportSet support;
+  support.prompt = prompt;
+  for (int i = 0; i < pictures; ++i) {
+    support.pictures.push_back(
+        {.image = {1, 1, {red, 0, 0}}, .attribution = {}, .mask = {1}});
+  }
+  return support;
+}
+
+TEST(BuildClassPrototypesTest, ProgressIsOverAllSetsAndOnlyGrows) {
+  FakeEngine engine;
+  const ClassPictures pictures{Solid("dog", 3, 255),
+                               {Solid("wolf", 2, 100), Solid("", 1, 50)}};
+  std::vector<int> done;
+  const auto set = BuildClassPrototypes(
+      engine, pictures, engine.info().prototype, CallControl(),
+      [&](const engine::BuildProgress& progress) {
+        EXPECT_EQ(progress.num_pictures, 6);
+        done.push_back(progress.pictures_done);
+      });
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_THAT(done, ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_EQ(set->spaces[0].background.count(), 2u);
+}
+
+TEST(BuildClassPrototypesTest, ANegativeThatFailsIsNamed) {
+  FakeEngine engine;
+  const auto message = [&](const SupportSet& negative) {
+    return std::string(
+        BuildClassPrototypes(engine, {Solid("dog", 1, 255), {negative}},
+                             engine.info().prototype, CallControl(),
+                             [](const engine::BuildProgress&) {})
+            .status()
+            .message());
+  };
+  EXPECT_THAT(message(Solid("wolf", 1, 0)), HasSubstr("negative \"wolf\": "));
+  EXPECT_THAT(message(Solid("", 1, 0)), HasSubstr("a given picture"));
+}
+
+}  // namespace
+}  // namespace ovdiff::server
