@@ -25,6 +25,9 @@ struct AddFlags {
   std::optional<uint64_t> seed;
   std::optional<std::string> prompt_template;
   std::optional<std::string> negative_prompt;
+  std::string profile;
+  std::optional<std::string> mask_source;
+  std::optional<double> prune_share;
   std::optional<double> similar_threshold;
   std::string request_id;
   bool detach = false;
@@ -41,6 +44,7 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   request.set_vocabulary(flags.vocabulary);
   request.set_request_id(flags.request_id);
   request.set_validate_only(flags.dry_run);
+  request.set_profile(flags.profile);
   for (size_t i = 0; i < flags.names.size(); ++i) {
     v1::ClassSpec& spec = *request.add_classes();
     spec.set_name(flags.names[i]);
@@ -64,6 +68,8 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
     options.set_prompt_template(*flags.prompt_template);
   if (flags.negative_prompt)
     options.set_negative_prompt(*flags.negative_prompt);
+  if (flags.mask_source) options.set_mask_source(*flags.mask_source);
+  if (flags.prune_share) options.set_prune_share(*flags.prune_share);
   return request;
 }
 
@@ -250,6 +256,20 @@ void AddBuildFlags(CLI::App& command, AddFlags& flags) {
   command
       .add_option("--negative-prompt", flags.negative_prompt,
                   "What the pictures should not be")
+      ->group(group);
+  command
+      .add_option("--profile", flags.profile,
+                  "Named options of the server's; the other flags change them")
+      ->group(group);
+  command
+      .add_option("--mask-source", flags.mask_source,
+                  "What finds the object in the pictures: attention, maskcut "
+                  "or cutler, as far as the server's bundle has it")
+      ->group(group);
+  command
+      .add_option("--prune-share", flags.prune_share,
+                  "Leave out this share of the pictures, those that CLIP "
+                  "finds least like the class")
       ->group(group);
 }
 

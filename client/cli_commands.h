@@ -65,7 +65,9 @@ struct SegmentFlags {
   std::string vocabulary;
   int64_t version = 0;
   std::vector<std::string> classes;
+  std::string profile;
   std::vector<std::string> spaces;
+  std::vector<std::string> space_weights;  // NAME=NUMBER, checked
   std::vector<std::string> levels;
   std::vector<int> window_sizes;
   std::optional<int> window_stride;

@@ -43,6 +43,7 @@ v1::ExplainRequest ToRequest(const ExplainFlags& flags) {
   request.set_version(flags.segment.version);
   request.mutable_classes()->Assign(flags.segment.classes.begin(),
                                     flags.segment.classes.end());
+  request.set_profile(flags.segment.profile);
   *request.mutable_options() = ToSegmentOptions(flags.segment);
   request.set_max_classes(flags.max_classes);
   request.set_include_pictures(true);

@@ -4,12 +4,16 @@
 #include <cmath>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "client/cli_commands.h"
 #include "client/image_io.h"
 #include "client/overlay.h"
@@ -49,6 +53,7 @@ PhotoResult SegmentPhoto(const PhotoFlags& flags, const std::string& path,
   request.set_version(flags.segment.version);
   request.mutable_classes()->Assign(flags.segment.classes.begin(),
                                     flags.segment.classes.end());
+  request.set_profile(flags.segment.profile);
   *request.mutable_options() = ToSegmentOptions(flags.segment);
   request.set_label_map_format(v1::LABEL_MAP_FORMAT_PNG);
   request.mutable_image()->set_encoded(*bytes);
@@ -135,6 +140,18 @@ int RunSegment(const PhotoFlags& flags, Session& session) {
   return Summarise(flags, results, session);
 }
 
+// "clip=2"; nothing for other text.
+std::optional<std::pair<std::string, double>> ParseWeight(
+    const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '=');
+  double weight = 0;
+  if (parts.size() != 2 || parts[0].empty() ||
+      !absl::SimpleAtod(parts[1], &weight)) {
+    return std::nullopt;
+  }
+  return std::make_pair(parts[0], weight);
+}
+
 }  // namespace
 
 void AddSegmentFlags(CLI::App& command, SegmentFlags& flags) {
@@ -160,6 +177,20 @@ void AddCompareFlags(CLI::App& command, SegmentFlags& flags) {
           "--space", flags.spaces,
           "Use this feature space only (sd, dino, clip); may be repeated")
       ->allow_extra_args(false)
+      ->group(group);
+  command
+      .add_option("--profile", flags.profile,
+                  "Named options of the server's; the flags below change them")
+      ->group(group);
+  command
+      .add_option("--space-weight", flags.space_weights,
+                  "What a feature space counts, such as clip=2; may be "
+                  "repeated")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        return ParseWeight(text) ? std::string()
+                                 : "must be NAME=NUMBER, such as clip=2";
+      })
       ->group(group);
   command
       .add_option(
@@ -226,6 +257,10 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   options.mutable_spaces()->Assign(flags.spaces.begin(), flags.spaces.end());
   options.mutable_window_sizes()->Assign(flags.window_sizes.begin(),
                                          flags.window_sizes.end());
+  for (const std::string& text : flags.space_weights) {
+    const auto [space, weight] = *ParseWeight(text);
+    (*options.mutable_space_weights())[space] = weight;
+  }
   if (flags.no_prefilter) options.set_use_prefilter(false);
   if (flags.no_stuff_filter) options.set_use_stuff_filter(false);
   if (flags.pamr) options.set_use_pamr(true);

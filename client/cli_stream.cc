@@ -237,6 +237,7 @@ v1::StreamConfig ToConfig(const StreamFlags& flags) {
   config.set_version(flags.segment.version);
   config.mutable_classes()->Assign(flags.segment.classes.begin(),
                                    flags.segment.classes.end());
+  config.set_profile(flags.segment.profile);
   *config.mutable_options() = ToSegmentOptions(flags.segment);
   config.set_label_map_format(v1::LABEL_MAP_FORMAT_PNG);
   config.set_max_in_flight(flags.in_flight);

@@ -5,11 +5,14 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/batching/device_scheduler.h"
 #include "engine/bundle/bundle.h"
 #include "engine/bundle/fingerprint.h"
+#include "engine/bundle/profiles.h"
 #include "engine/bundle/validate_options.h"
 #include "engine/pipeline/loaded_prototypes.h"
 #include "engine/pipeline/prototype_builder.h"
@@ -38,7 +41,42 @@ absl::Status ValidateEngineOptions(const EngineOptions& options) {
   return absl::OkStatus();
 }
 
-EngineInfo MakeInfo(const Bundle& bundle, const ComputeDevice& device) {
+// The shipped profiles, and `profile` among them if it is a file.
+absl::StatusOr<std::vector<MethodProfile>> ReadProfiles(
+    const std::string& profile, const Bundle& bundle) {
+  std::vector<MethodProfile> profiles = ShippedProfiles(bundle);
+  if (absl::EndsWith(profile, ".json")) {
+    OVDIFF_ASSIGN_OR_RETURN(MethodProfile own, ReadProfile(profile, bundle));
+    profiles.push_back(std::move(own));
+  }
+  return profiles;
+}
+
+// The one that calls without a profile get.
+absl::StatusOr<const MethodProfile*> ChooseProfile(
+    const std::string& profile, const std::vector<MethodProfile>& profiles) {
+  if (absl::EndsWith(profile, ".json")) {
+    return &profiles.back();
+  }
+  std::vector<std::string> names;
+  for (const MethodProfile& item : profiles) {
+    if (item.name == profile && item.unavailable.empty()) {
+      return &item;
+    }
+    if (item.name == profile) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "profile ", profile, " is not for this bundle: ", item.unavailable));
+    }
+    names.push_back(item.name);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "there is no profile \"", profile, "\"; there are ",
+      absl::StrJoin(names, ", "), ", or the path of a .json file"));
+}
+
+EngineInfo MakeInfo(const Bundle& bundle, const ComputeDevice& device,
+                    std::vector<MethodProfile> profiles,
+                    const MethodProfile& chosen) {
   EngineInfo info;
   info.device = device.name();
   info.device_name = device.description();
@@ -49,9 +87,11 @@ EngineInfo MakeInfo(const Bundle& bundle, const ComputeDevice& device) {
   }
   info.picture_size = bundle.picture_size;
   info.windows = bundle.windows;
-  info.generation = bundle.generation;
-  info.prototype = bundle.prototype;
-  info.segment = bundle.segment;
+  info.default_profile = chosen.name;
+  info.generation = chosen.generation;
+  info.prototype = chosen.prototype;
+  info.segment = chosen.segment;
+  info.profiles = std::move(profiles);
   return info;
 }
 
@@ -70,14 +110,14 @@ absl::Status ValidateBundleOptions(const Bundle& bundle) {
 
 class EngineImpl final : public Engine {
  public:
-  EngineImpl(Bundle bundle, BundleDigests digests,
+  EngineImpl(Bundle bundle, BundleDigests digests, EngineInfo info,
              std::unique_ptr<ComputeDevice> device,
              std::unique_ptr<ModelSet> models,
              std::unique_ptr<DeviceScheduler> scheduler, int batch_size)
       : bundle_(std::move(bundle)),
         digests_(std::move(digests)),
+        info_(std::move(info)),
         device_(std::move(device)),
-        info_(MakeInfo(bundle_, *device_)),
         models_(std::move(models)),
         scheduler_(std::move(scheduler)),
         painter_(*models_->diffusion, *device_, *scheduler_,
@@ -203,8 +243,8 @@ class EngineImpl final : public Engine {
  private:
   const Bundle bundle_;
   const BundleDigests digests_;
-  const std::unique_ptr<ComputeDevice> device_;
   const EngineInfo info_;
+  const std::unique_ptr<ComputeDevice> device_;
   const std::unique_ptr<ModelSet> models_;
   const std::unique_ptr<DeviceScheduler> scheduler_;
   SupportSetPainter painter_;
@@ -224,6 +264,13 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
       auto device, ComputeDevice::Create({.name = options.device,
                                           .num_threads = options.num_threads,
                                           .cuda_dtype = bundle.cuda_dtype}));
+  OVDIFF_ASSIGN_OR_RETURN(std::vector<MethodProfile> profiles,
+                          ReadProfiles(options.profile, bundle));
+  OVDIFF_ASSIGN_OR_RETURN(const MethodProfile* chosen,
+                          ChooseProfile(options.profile, profiles));
+  const MethodProfile default_profile = *chosen;
+  EngineInfo info =
+      MakeInfo(bundle, *device, std::move(profiles), default_profile);
   OVDIFF_ASSIGN_OR_RETURN(BundleDigests digests, DigestBundle(bundle));
   OVDIFF_ASSIGN_OR_RETURN(auto models, ModelSet::Create(bundle, *device));
   DeviceSchedulerOptions scheduling;
@@ -234,7 +281,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
   OVDIFF_ASSIGN_OR_RETURN(auto scheduler,
                           DeviceScheduler::Create(std::move(scheduling)));
   auto engine = std::make_unique<EngineImpl>(
-      std::move(bundle), std::move(digests), std::move(device),
+      std::move(bundle), std::move(digests), std::move(info), std::move(device),
       std::move(models), std::move(scheduler), options.max_batch_windows);
   OVDIFF_RETURN_IF_ERROR(engine->Start(options.max_queued_windows));
   return engine;

@@ -7,6 +7,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/text/prompt_text.h"
 #include "server/build_estimate.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/image_codec.h"
@@ -23,6 +24,7 @@ constexpr absl::Duration kPoll = absl::Milliseconds(50);
 absl::StatusOr<SupportSet> DecodeSupportSet(const store::SupportRecord& record,
                                             const Limits& limits) {
   SupportSet support;
+  support.prompt = record.prompt;
   for (const store::SupportPictureRecord& picture : record.pictures) {
     SupportPicture& out = support.pictures.emplace_back();
     OVDIFF_ASSIGN_OR_RETURN(out.image, DecodeImage(picture.png, limits));

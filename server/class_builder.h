@@ -12,8 +12,8 @@
 #include "engine/base/mutex.h"
 #include "engine/engine.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
-#include "server/convert.h"
 #include "server/metrics.h"
+#include "server/request_options.h"
 #include "server/server_options.h"
 #include "store/prototype_store.h"
 

@@ -17,27 +17,6 @@
 
 namespace ovdiff::server {
 
-// Options of a job: the server's defaults with what the request sets.
-struct ResolvedBuildOptions {
-  GenerationOptions generation;
-  PrototypeOptions prototype;
-};
-ResolvedBuildOptions ToBuildOptions(const v1::BuildOptions& options,
-                                    const engine::EngineInfo& defaults);
-// All fields set.
-v1::BuildOptions FromBuildOptions(const ResolvedBuildOptions& options);
-// kInvalidArgument naming the option: the server's limits, then the engine's.
-absl::Status ValidateBuildOptions(const ResolvedBuildOptions& options,
-                                  const engine::Engine& engine,
-                                  const Limits& limits);
-
-// kInvalidArgument naming the option that is out of range.
-absl::StatusOr<SegmentOptions> ToSegmentOptions(
-    const v1::SegmentOptions& options, const engine::Engine& engine);
-// All fields set.
-v1::SegmentOptions FromSegmentOptions(const SegmentOptions& options,
-                                      const engine::EngineInfo& info);
-
 // What the spec says; where it says nothing, KindOfText() of what is painted.
 ClassKind KindOf(const v1::ClassSpec& spec);
 v1::ClassKind FromKind(ClassKind kind);

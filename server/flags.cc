@@ -39,6 +39,10 @@ void AddEngineFlags(CLI::App& app, engine::EngineOptions& engine) {
                  "Folder of models with a bundle.json")
       ->required();
   Add(app, "--device", engine.device, "cpu, cuda or cuda:N");
+  Add(app, "--profile", engine.profile,
+      "The method's options where a request names no profile: default, fast, "
+      "paper, paper-code, paper-no-cutler, or a .json file "
+      "(deploy/bundles/README.md)");
   Add(app, "--threads", engine.num_threads,
       "CPU threads that run the networks; 0: all cores");
   Add(app, "--max-batch-windows", engine.max_batch_windows,

@@ -2,6 +2,7 @@
 
 #include "server/call_record.h"
 #include "server/convert.h"
+#include "server/request_options.h"
 
 #ifndef OVDIFF_VERSION
 #error "CMake defines OVDIFF_VERSION"
@@ -26,8 +27,12 @@ InfoServiceImpl::InfoServiceImpl(const engine::Engine& engine, Metrics& metrics,
   info_.mutable_bundle()->set_picture_size(info.picture_size);
   *info_.mutable_limits() = FromLimits(limits);
   *info_.mutable_build_options() =
-      FromBuildOptions({info.generation, info.prototype});
+      FromBuildOptions({info.generation, info.prototype}, info);
   *info_.mutable_segment_options() = FromSegmentOptions(info.segment, info);
+  for (const MethodProfile& profile : info.profiles) {
+    *info_.add_profiles() = FromProfile(profile, info);
+  }
+  info_.set_default_profile(info.default_profile);
   info_.mutable_fingerprints()->set_generator(
       ToHex(engine.GeneratorFingerprint(info.generation)));
   info_.mutable_fingerprints()->set_encoder(

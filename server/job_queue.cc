@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
 #include "engine/text/prompt_text.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/job_request.h"
@@ -88,8 +89,7 @@ void JobQueue::Resume(storage::v1::JobRecord record) {
       }
     }
     // The bundle may be another one since: what is built now is of this one.
-    const ResolvedBuildOptions options =
-        ToBuildOptions(record.request().options(), engine_.info());
+    const ResolvedBuildOptions options = OptionsOf(record.request());
     job.mutable_fingerprints()->set_generator(
         ToHex(engine_.GeneratorFingerprint(options.generation)));
     job.mutable_fingerprints()->set_encoder(
@@ -105,14 +105,23 @@ void JobQueue::Resume(storage::v1::JobRecord record) {
   CountJobs();
 }
 
-ResolvedBuildOptions JobQueue::OptionsOf(const Job& job) const {
-  return ToBuildOptions(job.request().options(), engine_.info());
+// An accepted request has all options set; the profile gives what an older
+// program's record lacks. One that is gone by now is not missed.
+ResolvedBuildOptions JobQueue::OptionsOf(
+    const v1::AddClassesRequest& request) const {
+  auto profile = FindProfile(request.profile(), engine_.info());
+  if (!profile.ok()) {
+    profile = FindProfile("", engine_.info());
+  }
+  return ToBuildOptions(request.options(), **profile);
 }
 
 absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
     v1::AddClassesRequest request) {
+  OVDIFF_ASSIGN_OR_RETURN(const MethodProfile* profile,
+                          FindProfile(request.profile(), engine_.info()));
   const ResolvedBuildOptions options =
-      ToBuildOptions(request.options(), engine_.info());
+      ToBuildOptions(request.options(), *profile);
   OVDIFF_RETURN_IF_ERROR(
       ValidateJobRequest(request, options, engine_, options_.limits));
   OVDIFF_RETURN_IF_ERROR(CheckVocabularyRoom(request));
@@ -126,7 +135,8 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Accept(
                           Register(job, !request.request_id().empty()));
   if (registered != job) {
     if (registered->content_hash() != job->content_hash()) {
-      return RequestIdReused(registered->request(), request, engine_.info());
+      return RequestIdReused(registered->request(), request,
+                             FromBuildOptions(options, engine_.info()));
     }
     return registered;
   }

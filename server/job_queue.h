@@ -81,7 +81,7 @@ class JobQueue {
   void ForgetOld();
   void CountJobs() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsStopping();
-  ResolvedBuildOptions OptionsOf(const Job& job) const;
+  ResolvedBuildOptions OptionsOf(const v1::AddClassesRequest& request) const;
 
   engine::Engine& engine_;
   store::PrototypeStore& store_;

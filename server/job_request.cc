@@ -8,6 +8,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/text/prompt_text.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/validation.h"
@@ -45,6 +46,24 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
   if (request.has_similar_threshold()) {
     hash.UpdateField("similar_threshold");
     hash.UpdateField(absl::StrCat(request.similar_threshold()));
+  }
+  // What came after the first release: only where it is asked for, so that
+  // requests from before keep their hash.
+  v1::BuildOptions later = options;
+  later.clear_num_pictures();
+  later.clear_num_steps();
+  later.clear_guidance_scale();
+  later.clear_seed();
+  later.clear_prompt_template();
+  later.clear_negative_prompt();
+  later.clear_num_parts();
+  if (later.ByteSizeLong() > 0) {
+    hash.UpdateField("options");
+    hash.UpdateField(later.SerializeAsString());
+  }
+  if (!request.profile().empty()) {
+    hash.UpdateField("profile");
+    hash.UpdateField(request.profile());
   }
   return ToHex(hash.Finish());
 }
@@ -106,7 +125,8 @@ storage::v1::JobRecord MakeJobRecord(const v1::AddClassesRequest& request,
   record.set_format(kJobRecordFormat);
   record.set_content_hash(ContentHash(request));
   *record.mutable_request() = request;
-  *record.mutable_request()->mutable_options() = FromBuildOptions(options);
+  *record.mutable_request()->mutable_options() =
+      FromBuildOptions(options, engine.info());
   v1::Job& job = *record.mutable_job();
   job.set_id(
       request.request_id().empty()
@@ -166,7 +186,7 @@ absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
 
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                              const v1::AddClassesRequest& wanted,
-                             const engine::EngineInfo& defaults) {
+                             const v1::BuildOptions& options) {
   std::string difference;
   if (held.vocabulary() != wanted.vocabulary()) {
     difference = absl::StrCat("vocabulary ", Quoted(held.vocabulary()),
@@ -192,8 +212,6 @@ absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                               ", not ", ThresholdText(wanted));
   }
   if (difference.empty()) {
-    const v1::BuildOptions options =
-        FromBuildOptions(ToBuildOptions(wanted.options(), defaults));
     difference = absl::StrCat("options {", held.options().ShortDebugString(),
                               "}, not {", options.ShortDebugString(), "}");
   }

@@ -10,7 +10,7 @@
 #include "engine/engine.h"
 #include "ovdiff/storage/v1/job_record.pb.h"
 #include "ovdiff/v1/vocabulary_service.pb.h"
-#include "server/convert.h"
+#include "server/request_options.h"
 #include "server/server_options.h"
 #include "store/prototype_store.h"
 
@@ -40,7 +40,7 @@ absl::StatusOr<std::vector<store::ContentKey>> KeysOfJobs(
 // kAlreadyExists saying in what `wanted` differs from the job `held`.
 absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                              const v1::AddClassesRequest& wanted,
-                             const engine::EngineInfo& defaults);
+                             const v1::BuildOptions& options);
 
 }  // namespace ovdiff::server
 

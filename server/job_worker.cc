@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
+#include "server/convert.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/job_queue.h"
@@ -76,7 +77,7 @@ void JobQueue::RunJob(const JobPtr& job) {
 }
 
 void JobQueue::LinkStored(const JobPtr& job) {
-  const ResolvedBuildOptions options = OptionsOf(*job);
+  const ResolvedBuildOptions options = OptionsOf(job->request());
   std::vector<int> indices;
   std::vector<store::NewClass> classes;
   for (int i = 0; i < job->request().classes_size(); ++i) {
@@ -110,7 +111,7 @@ void JobQueue::LinkStored(const JobPtr& job) {
 
 void JobQueue::BuildClass(const JobPtr& job, int index) {
   const v1::ClassSpec& spec = job->request().classes(index);
-  const ResolvedBuildOptions options = OptionsOf(*job);
+  const ResolvedBuildOptions options = OptionsOf(job->request());
   const store::NewClass described = builder_.Describe(spec, options);
   const auto report = [&](const v1::ClassProgress& update) {
     job->ModifyClass(index, [&](v1::ClassProgress& progress) {

@@ -12,6 +12,7 @@
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/palette.h"
+#include "server/request_options.h"
 #include "server/similar_names.h"
 #include "server/validation.h"
 
@@ -94,19 +95,22 @@ PictureSegmenter::PictureSegmenter(engine::Engine& engine,
 absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::Plan(
     const v1::SegmentRequest& request) const {
   return MakePlan({request.vocabulary(), request.version(), request.classes(),
-                   request.options(), request.label_map_format()});
+                   request.profile(), request.options(),
+                   request.label_map_format()});
 }
 
 absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::Plan(
     const v1::StreamConfig& config) const {
   return MakePlan({config.vocabulary(), config.version(), config.classes(),
-                   config.options(), config.label_map_format()});
+                   config.profile(), config.options(),
+                   config.label_map_format()});
 }
 
 absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::Plan(
     const v1::ExplainRequest& request) const {
   return MakePlan({request.vocabulary(), request.version(), request.classes(),
-                   request.options(), v1::LABEL_MAP_FORMAT_UNSPECIFIED});
+                   request.profile(), request.options(),
+                   v1::LABEL_MAP_FORMAT_UNSPECIFIED});
 }
 
 absl::StatusOr<const store::ClassEntry*> PictureSegmenter::FindClass(
@@ -139,8 +143,9 @@ absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::MakePlan(
         request.classes[i], absl::StrCat("classes[", i, "]"), limits_));
   }
   auto plan = std::make_shared<SegmentPlan>();
-  OVDIFF_ASSIGN_OR_RETURN(plan->options,
-                          ToSegmentOptions(request.options, engine_));
+  OVDIFF_ASSIGN_OR_RETURN(
+      plan->options,
+      ToSegmentOptions(request.profile, request.options, engine_));
   plan->label_map_format = request.label_map_format;
   OVDIFF_ASSIGN_OR_RETURN(
       plan->vocabulary,

@@ -80,6 +80,7 @@ class PictureSegmenter {
     const std::string& vocabulary;
     int64_t version;
     const google::protobuf::RepeatedPtrField<std::string>& classes;
+    const std::string& profile;
     const v1::SegmentOptions& options;
     v1::LabelMapFormat label_map_format;
   };

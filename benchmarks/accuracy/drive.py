@@ -79,7 +79,7 @@ class Runs:
             "num_seeds": num_seeds,
             "classes": plan_classes(self.dataset, self.setup.synonyms),
             "pictures": self.pictures,
-            "variants": [{key: v[key] for key in ("name", "options", "support") if key in v} for v in variants],
+            "variants": [{key: v[key] for key in ("name", "options", "support", "profile", "true_classes") if key in v} for v in variants],
             "supports": self.dataset.supports,
         }
         path = self.folder / "plan.json"

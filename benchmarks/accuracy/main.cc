@@ -55,12 +55,22 @@ void Report(const std::string& words) {
 // What a plan's author needs to know of the bundle, and what the report says.
 std::string InfoJson(const engine::Engine& engine) {
   const engine::EngineInfo& info = engine.info();
+  nlohmann::json profiles = nlohmann::json::object();
+  for (const MethodProfile& profile : info.profiles) {
+    if (profile.unavailable.empty()) {
+      profiles[profile.name] = {
+          {"num_pictures", profile.generation.num_pictures},
+          {"spaces", profile.segment.spaces.empty() ? info.spaces
+                                                    : profile.segment.spaces}};
+    }
+  }
   const nlohmann::json json = {
       {"bundle", info.bundle_name},
       {"device", info.device},
       {"device_name", info.device_name},
       {"spaces", info.spaces},
       {"short_side", info.windows.short_side},
+      {"profiles", profiles},
       {"num_pictures", info.generation.num_pictures},
       {"num_steps", info.generation.num_steps},
       {"generator_fingerprint",

@@ -83,22 +83,14 @@ absl::StatusOr<AttributionMap> DecodeMask(absl::string_view bytes) {
   return map;
 }
 
-absl::StatusOr<std::string> EncodeMask(const AttributionMap& map) {
-  const auto [low, high] =
-      std::minmax_element(map.data.begin(), map.data.end());
-  cv::Mat grey(map.height, map.width, CV_8UC1);
-  for (int y = 0; y < map.height; ++y) {
-    for (int x = 0; x < map.width; ++x) {
-      const float value = map.data[static_cast<size_t>(y) * map.width + x];
-      grey.at<uint8_t>(y, x) = static_cast<uint8_t>(
-          *high > *low ? (value - *low) / (*high - *low) * 255.0f + 0.5f : 0);
-    }
+absl::StatusOr<std::string> EncodeAttribution(const AttributionMap& map) {
+  cv::Mat values(map.height, map.width, CV_32FC1);
+  std::copy(map.data.begin(), map.data.end(), values.begin<float>());
+  std::vector<uint8_t> tiff;
+  if (!cv::imencode(".tiff", values, tiff)) {
+    return absl::InternalError("the TIFF encoder failed");
   }
-  std::vector<uint8_t> png;
-  if (!cv::imencode(".png", grey, png)) {
-    return absl::InternalError("the PNG encoder failed");
-  }
-  return std::string(png.begin(), png.end());
+  return std::string(tiff.begin(), tiff.end());
 }
 
 }  // namespace ovdiff::accuracy

@@ -24,8 +24,8 @@ absl::StatusOr<TrueLabels> DecodeLabels(absl::string_view bytes);
 
 // A mask as an attribution map: the values of an 8-bit grey PNG, 0…1.
 absl::StatusOr<AttributionMap> DecodeMask(absl::string_view bytes);
-// An attribution map as an 8-bit grey PNG, stretched to 0…255.
-absl::StatusOr<std::string> EncodeMask(const AttributionMap& map);
+// An attribution map as it is: a TIFF of one channel, float32.
+absl::StatusOr<std::string> EncodeAttribution(const AttributionMap& map);
 
 }  // namespace ovdiff::accuracy
 

@@ -1,12 +1,12 @@
 #include "benchmarks/accuracy/plan.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "benchmarks/accuracy/picture_files.h"
 #include "engine/base/status_macros.h"
-#include "engine/bundle/bundle.h"
 #include "engine/bundle/json_object.h"
 #include "engine/bundle/options_json.h"
 
@@ -66,6 +66,8 @@ void ReadPicture(JsonObject& object, PlanPicture& item) {
 void ReadVariant(JsonObject& object, PlanVariant& item) {
   object.Required("name", &item.name);
   object.Optional("support", &item.support);
+  object.Optional("profile", &item.profile);
+  object.Optional("true_classes", &item.true_classes);
   const json* options = object.Child("options", /*required=*/false);
   item.options = options == nullptr ? json::object() : *options;
 }
@@ -157,19 +159,6 @@ absl::Status ReadFields(JsonObject& root, Plan* plan) {
   return root.Finish();
 }
 
-void ReadWindows(JsonObject& variant, WindowOptions* windows) {
-  const json* child = variant.Child("windows", /*required=*/false);
-  if (child == nullptr) {
-    return;
-  }
-  JsonObject object(*child, absl::StrCat(variant.where(), ".windows"));
-  object.Optional("short_side", &windows->short_side);
-  object.Optional("sizes", &windows->sizes);
-  object.Optional("stride", &windows->stride);
-  object.Optional("whole_picture", &windows->whole_picture);
-  variant.Merge(object.Finish());
-}
-
 }  // namespace
 
 absl::StatusOr<Plan> ReadPlan(const std::string& path) {
@@ -188,29 +177,28 @@ absl::StatusOr<Plan> ReadPlan(const std::string& path) {
 absl::StatusOr<MethodOptions> ResolveOptions(const engine::EngineInfo& info,
                                              const PlanVariant& variant,
                                              int seed) {
-  // A bundle's own options are read the same way.
-  engine::Bundle defaults;
-  defaults.generation = info.generation;
-  defaults.prototype = info.prototype;
-  defaults.segment = info.segment;
-  json options = variant.options;
-  json windows = json::object();
-  if (options.is_object() && options.contains("windows")) {
-    windows["windows"] = options["windows"];
-    options.erase("windows");
-  }
-  const json wrapped = {{"options", options}};
   const std::string where = absl::StrCat("variant ", variant.name);
+  MethodOptions options{info.generation, info.prototype, info.segment};
+  if (!variant.profile.empty()) {
+    const auto profile = std::find_if(
+        info.profiles.begin(), info.profiles.end(),
+        [&](const MethodProfile& p) { return p.name == variant.profile; });
+    if (profile == info.profiles.end() || !profile->unavailable.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          where, ": profile \"", variant.profile, "\" cannot be used: ",
+          profile == info.profiles.end() ? "it does not exist"
+                                         : profile->unavailable));
+    }
+    options = {profile->generation, profile->prototype, profile->segment};
+  }
+  const json wrapped = {{"options", variant.options}};
   JsonObject root(wrapped, where);
-  engine::ReadOptionOverrides(root, &defaults);
+  engine::ReadOptionOverrides(root, &options.generation, &options.prototype,
+                              &options.segment);
   OVDIFF_RETURN_IF_ERROR(root.Finish());
-  JsonObject rest(windows, where);
-  ReadWindows(rest, &defaults.segment.windows);
-  OVDIFF_RETURN_IF_ERROR(rest.Finish());
-  defaults.generation.seed += static_cast<uint64_t>(seed);
-  defaults.prototype.kmeans_seed += static_cast<uint64_t>(seed);
-  return MethodOptions{defaults.generation, defaults.prototype,
-                       defaults.segment};
+  options.generation.seed += static_cast<uint64_t>(seed);
+  options.prototype.kmeans_seed += static_cast<uint64_t>(seed);
+  return options;
 }
 
 }  // namespace ovdiff::accuracy

@@ -31,10 +31,14 @@ struct PlanPicture {
 // A way to run the method.
 struct PlanVariant {
   std::string name;
-  // {"generation": {…}, "prototype": {…}, "segment": {…}, "windows": {…}},
-  // each with the fields of its struct in engine/base/method_options.h.
+  // {"generation": {…}, "prototype": {…}, "segment": {…}}, each with the fields
+  // of its struct in engine/base/method_options.h.
   nlohmann::json options;
   std::string support;  // A name in Plan::supports; empty: painted.
+  std::string profile;  // A name in EngineInfo::profiles; empty: the default.
+  // Only classes that are in the picture are asked for: what a prefilter that
+  // knows the truth would keep. A picture without any is asked for all.
+  bool true_classes = false;
 };
 
 // A support picture from files: the picture and its mask, an 8-bit grey PNG,
@@ -69,9 +73,9 @@ struct MethodOptions {
   SegmentOptions segment;
 };
 
-// The bundle's defaults, the variant's options over them, and seed number
-// `seed` (0, 1, …), which is added to generation.seed and
-// prototype.kmeans_seed.
+// The variant's profile, its options over that, and seed number `seed` (0, 1,
+// …), which is added to generation.seed and prototype.kmeans_seed.
+// kFailedPrecondition for wrong options or a profile that there is not.
 absl::StatusOr<MethodOptions> ResolveOptions(const engine::EngineInfo& info,
                                              const PlanVariant& variant,
                                              int seed);

@@ -18,6 +18,7 @@ void Ignore(const engine::BuildProgress&) {}
 
 absl::StatusOr<SupportSet> Decode(const store::SupportRecord& record) {
   SupportSet support;
+  support.prompt = record.prompt;
   for (const store::SupportPictureRecord& picture : record.pictures) {
     SupportPicture& out = support.pictures.emplace_back();
     OVDIFF_ASSIGN_OR_RETURN(out.image, DecodePicture(picture.png));
@@ -84,7 +85,13 @@ LoadedOr PrototypeSource::FromFiles(const std::string& prompt,
                                     absl::Span<const SupportFile> files,
                                     const PrototypeOptions& options) {
   OVDIFF_ASSIGN_OR_RETURN(const Sha256Digest content, DigestOf(files));
-  return Get(prompt, content, options, [&] { return ReadSupport(files); });
+  return Get(prompt, content, options, [&] {
+    auto support = ReadSupport(files);
+    if (support.ok()) {
+      support->prompt = prompt;
+    }
+    return support;
+  });
 }
 
 absl::StatusOr<SupportSet> PrototypeSource::SupportPictures(

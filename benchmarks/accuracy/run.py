@@ -33,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dataset", required=True, choices=names)
     add("--root", type=pathlib.Path, help="the data set's folder; scenes are made where none is given")
     add("--split", help="default: test for scenes, the official validation split for others")
-    add("--profile", default="default", choices=list(variants.PROFILES))
+    add("--profile", default="default")
     add("--variants", default="full", help=f"comma-separated groups: {', '.join(variants.GROUPS)} (default full)")
     add("--seeds", type=int, default=3, help="how many (default 3)")
     add("--size", type=int, default=64, help="scenes only: side in pixels (default 64)")
@@ -89,9 +89,12 @@ def measure(options: argparse.Namespace) -> pathlib.Path:
     )
     runs = drive.Runs(setup, dataset)
     info = runs.info()
-    profile = variants.PROFILES[options.profile][1]
+    profile = variants.profile(options.profile)
     if options.dataset == "scenes":
         dataset.support_titles = supports.titles(options.torch_python)
+    if profile["profile"] not in info["profiles"]:
+        allowed = ", ".join([*info["profiles"], variants.SMOKE])
+        raise ValueError(f'PROFILE is "{options.profile}"; this bundle has {allowed}')
     wanted = variants.make(options.variants, profile, info, dataset)
     if any("support" in v for v in wanted):
         dataset.supports = supports.make(options.scenes / "supports", runs, profile, options.seeds, options.torch_python)
@@ -111,7 +114,7 @@ def write(options: argparse.Namespace, dataset, wanted: list[dict], counts: dict
 
     facts = {
         "profile": options.profile,
-        "profile_options": variants.PROFILES[options.profile][1],
+        "profile_options": variants.profile(options.profile)["options"],
         "synonyms": options.synonyms,
         "command": shlex.join(["benchmarks/accuracy/run.py", *sys.argv[1:]]),
     }

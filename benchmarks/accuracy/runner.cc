@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -61,10 +62,12 @@ std::string FolderName(const std::string& prompt) {
 class Runner::Lanes {
  public:
   Lanes(Runner& runner, const Vocabulary& vocabulary,
-        const SegmentOptions& options, ResultFile& file, std::string progress)
+        const SegmentOptions& options, bool true_classes, ResultFile& file,
+        std::string progress)
       : runner_(runner),
         vocabulary_(vocabulary),
         options_(options),
+        true_classes_(true_classes),
         file_(file),
         progress_(std::move(progress)) {}
 
@@ -106,10 +109,11 @@ class Runner::Lanes {
     OVDIFF_ASSIGN_OR_RETURN(const Image image, DecodePicture(bytes));
     OVDIFF_ASSIGN_OR_RETURN(const std::string labels, ReadFile(picture.labels));
     OVDIFF_ASSIGN_OR_RETURN(const TrueLabels truth, DecodeLabels(labels));
+    const std::vector<engine::SegmentClass> classes = ClassesFor(truth);
     const absl::Time start = absl::Now();
     OVDIFF_ASSIGN_OR_RETURN(
         engine::Segmentation segmentation,
-        runner_.engine_.Segment(image, vocabulary_.classes, options_, {}));
+        runner_.engine_.Segment(image, classes, options_, {}));
     PictureResult result;
     result.id = picture.id;
     result.digest = runner_.digests_[index];
@@ -124,6 +128,20 @@ class Runner::Lanes {
         CountConfusions(truth, segmentation.labels, vocabulary_.evaluated));
     OVDIFF_RETURN_IF_ERROR(Save(picture.id, std::move(segmentation.labels)));
     return result;
+  }
+
+  std::vector<engine::SegmentClass> ClassesFor(const TrueLabels& truth) const {
+    std::vector<engine::SegmentClass> present;
+    if (true_classes_) {
+      const std::set<uint8_t> labels(truth.data.begin(), truth.data.end());
+      for (const engine::SegmentClass& item : vocabulary_.classes) {
+        if (labels.contains(
+                static_cast<uint8_t>(vocabulary_.evaluated[item.label]))) {
+          present.push_back(item);
+        }
+      }
+    }
+    return present.empty() ? vocabulary_.classes : present;
   }
 
   absl::Status Save(const std::string& id, LabelMap labels) {
@@ -159,6 +177,7 @@ class Runner::Lanes {
   Runner& runner_;
   const Vocabulary& vocabulary_;
   const SegmentOptions& options_;
+  const bool true_classes_;
   ResultFile& file_;  // By mutex_.
   const std::string progress_;
   std::vector<size_t> waiting_;  // Pictures to do.
@@ -284,7 +303,9 @@ absl::StatusOr<json> Runner::Header(const PlanVariant& variant,
   }
   return json{{"format", 1},
               {"variant", variant.name},
+              {"profile", variant.profile},
               {"options", variant.options},
+              {"true_classes", variant.true_classes},
               {"support", variant.support},
               {"support_files", support},
               {"seed", seed},
@@ -314,7 +335,8 @@ absl::Status Runner::RunVariant(const PlanVariant& variant, int seed,
     OVDIFF_RETURN_IF_ERROR(
         MakeFolder(absl::StrCat(plan_.save_labels, "/", progress)));
   }
-  Lanes lanes(*this, vocabulary, options.segment, *file, progress);
+  Lanes lanes(*this, vocabulary, options.segment, variant.true_classes, *file,
+              progress);
   return lanes.Run();
 }
 
@@ -335,9 +357,10 @@ absl::Status Runner::ExportSupports(const std::string& folder) {
         OVDIFF_ASSIGN_OR_RETURN(const std::string picture,
                                 server::EncodePng(support.pictures[i].image));
         OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".png", picture));
-        OVDIFF_ASSIGN_OR_RETURN(const std::string map,
-                                EncodeMask(support.pictures[i].attribution));
-        OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".attribution.png", map));
+        OVDIFF_ASSIGN_OR_RETURN(
+            const std::string map,
+            EncodeAttribution(support.pictures[i].attribution));
+        OVDIFF_RETURN_IF_ERROR(WriteFile(stem + ".attribution.tiff", map));
       }
     }
   }

@@ -38,7 +38,7 @@ class Runner {
   absl::Status Run();
 
   // Instead: the support pictures of the first variant, as
-  // <folder>/seed<seed>/<class>/<picture>.png and .attribution.png.
+  // <folder>/seed<seed>/<class>/<picture>.png and .attribution.tiff.
   absl::Status ExportSupports(const std::string& folder);
 
  private:

@@ -110,6 +110,6 @@ def scenes(name: str, root: pathlib.Path, split: str, colours: list[str] | None 
         classes=classes,
         pictures=pictures,
         # A larger scene holds more objects of the same size: windows slide over it.
-        options={"windows": {"short_side": size}} if short_side and size > short_side else {},
+        options={"segment": {"windows": {"short_side": size}}} if short_side and size > short_side else {},
         facts={"root": str(root), "seed": document["seed"], "scenes": len(document["scenes"])},
     )

@@ -28,7 +28,8 @@ def titles(torch_python: str | None) -> dict[str, str]:
 
 def make(out: pathlib.Path, runs: drive.Runs, profile: dict, num_seeds: int, torch_python: str | None) -> dict[str, list]:
     """By title, then by seed and class: [picture, mask] files."""
-    num_pictures = profile.get("generation", {}).get("num_pictures", runs.info()["num_pictures"])
+    of_profile = runs.info()["profiles"][profile["profile"]]["num_pictures"]
+    num_pictures = profile["options"].get("generation", {}).get("num_pictures", of_profile)
     made = {REAL: real(out / "real", runs.dataset, num_pictures, num_seeds)}
     if torch_python:
         made[JUDGED] = judged(runs.folder / "supports", runs, profile, num_seeds, torch_python)
@@ -59,7 +60,7 @@ def _save(scene, folder: pathlib.Path, number: int) -> list[str]:
 
 def judged(folder: pathlib.Path, runs: drive.Runs, profile: dict, num_seeds: int, torch_python: str) -> list:
     """The painted pictures, written by the C++ program, with masks of support_masks.py."""
-    plan = runs.write_plan([variants.variant("full", "", profile)], num_seeds)
+    plan = runs.write_plan([variants.variant("full", "", **profile)], num_seeds)
     runs.call(str(plan), "--export-supports", str(folder))
     command = [torch_python, str(FOLDER / "support_masks.py"), str(folder)]
     if subprocess.run(command, check=False).returncode != 0:

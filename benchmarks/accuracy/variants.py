@@ -1,8 +1,9 @@
 """Which ways to run the method there are: the paper's ablations, as option overrides.
 
-A variant is {"name", "title", "options"[, "support"][, "tune"]}: options are those of engine/base/method_options.h,
-by group ("generation", "prototype", "segment", "windows"); "support" names support pictures from files; "tune" lists
-values of segment.background_threshold to choose from on the val split.
+A variant is {"name", "title", "options"[, "profile"][, "support"][, "true_classes"][, "tune"]}: "profile" is one of the engine's;
+options lie over it, those of engine/base/method_options.h by group ("generation", "prototype", "segment"); "support"
+names support pictures from files; "true_classes" asks only for what is in the picture; "tune" lists values of
+segment.background_threshold to choose from on the val split.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ LEVELS = ("class", "instance", "part")
 # Cosines of the best class; the finer grid is laid around the best of these.
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(2, 20))
 
-PROFILES = {
-    "default": ("the bundle's own options", {}),
-    "fast": ("8 pictures, 20 steps", {"generation": {"num_pictures": 8, "num_steps": 20}}),
-    "smoke": (
-        "2 pictures, 2 steps, 2 parts: that all runs, never how well",
-        {"generation": {"num_pictures": 2, "num_steps": 2}, "prototype": {"num_parts": 2}},
-    ),
-}
+# PROFILE is a profile of the engine's, or this: 2 pictures, 2 steps, 2 parts, to see that all runs, never how well.
+SMOKE = "smoke"
+_SMOKE_OPTIONS = {"generation": {"num_pictures": 2, "num_steps": 2}, "prototype": {"num_parts": 2}}
+
+
+def profile(name: str) -> dict:
+    """What every variant of a run under PROFILE=`name` begins with."""
+    return {"profile": "default", "options": _SMOKE_OPTIONS} if name == SMOKE else {"profile": name, "options": {}}
 
 
 def merge(base: dict, override: dict) -> dict:
@@ -57,6 +58,8 @@ def spaces(info: dict, dataset) -> list[dict]:
 def parts(info: dict, dataset) -> list[dict]:
     """What the method consists of, taken away one by one."""
     result = [variant("no-prefilter", "without prefilter", {"segment": {"prefilter": {"enabled": False}}})]
+    truth = {"segment": {"prefilter": {"enabled": False}}}
+    result.append(variant("true-prefilter", "with a prefilter that knows the truth", truth, true_classes=True))
     if dataset.background:
         off = {"segment": {"use_background": False}}
         result.append(variant("no-background", "without background prototypes", off, tune=THRESHOLDS))
@@ -71,6 +74,26 @@ def parts(info: dict, dataset) -> list[dict]:
 
 def pamr(info: dict, dataset) -> list[dict]:
     return [variant("pamr", "with PAMR", {"segment": {"pamr": {"enabled": True}}})]
+
+
+def profiles(info: dict, dataset) -> list[dict]:
+    return [variant(f"profile-{n}", f"profile {n}", profile=n) for n in info["profiles"]]
+
+
+def trials(info: dict, dataset) -> list[dict]:
+    """What later work suggests, each alone over the full method. To be tried on the val split."""
+    prototype = {
+        "maskcut": ("support masks by MaskCut", {"mask_source": "maskcut"}),
+        "prune-25": ("without the quarter of the pictures that CLIP likes least", {"prune_share": 0.25}),
+        "prune-50": ("without the half of the pictures that CLIP likes least", {"prune_share": 0.5}),
+        "normalized": ("features of length 1 before averaging", {"normalize_features": True}),
+    }
+    result = [variant(name, title, {"prototype": options}) for name, (title, options) in prototype.items()]
+    for space in info["spaces"]:
+        for weight in (0.5, 2.0):
+            options = {"segment": {"space_weights": {space: weight}}}
+            result.append(variant(f"weight-{space}-{weight:g}", f"{space} counts {weight:g}", options))
+    return result
 
 
 def pictures(info: dict, dataset) -> list[dict]:
@@ -93,18 +116,21 @@ GROUPS = {
     "pictures": [full, pictures],
     "steps": [full, steps],
     "supports": [full, supports],
+    "profiles": [full, profiles],
+    "trials": [full, pamr, trials],
     "ablations": [full, spaces, parts, pamr, pictures, steps, supports],
 }
 
 
 def make(groups: str, profile: dict, info: dict, dataset) -> list[dict]:
-    """The variants of comma-separated groups, over a profile's and a data set's own options."""
+    """The variants of comma-separated groups, over profile()'s and a data set's own options."""
     result: dict[str, dict] = {}
     for group in groups.split(","):
         if group not in GROUPS:
             raise ValueError(f"VARIANTS has \"{group}\"; allowed are {', '.join(GROUPS)}")
         for make_variants in GROUPS[group]:
             for item in make_variants(info, dataset):
-                base = merge(profile, dataset.options)
-                result.setdefault(item["name"], {**item, "options": merge(base, item["options"])})
+                base = merge(profile["options"], dataset.options)
+                options = merge(base, item["options"])
+                result.setdefault(item["name"], {"profile": profile["profile"], **item, "options": options})
     return list(result.values())

@@ -102,7 +102,7 @@ void BM_Features(benchmark::State& state) {
   const torch::Tensor images = torch::rand({state.range(1), 3, side, side});
   for (auto _ : state) {
     auto features = demo.device->MapBatch(images, [&](const torch::Tensor& x) {
-      return space.Extract(x, /*noise_seed=*/43);
+      return space.Extract(x, {.seed = 43});
     });
     benchmark::DoNotOptimize(features);
   }

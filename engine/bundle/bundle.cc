@@ -309,7 +309,8 @@ absl::StatusOr<Bundle> ReadBundle(const std::string& folder) {
   ReadPrefilter(root, &bundle);
   ReadMaskCut(root, &bundle);
   ReadWindows(root, &bundle);
-  ReadOptionOverrides(root, &bundle);
+  ReadOptionOverrides(root, &bundle.generation, &bundle.prototype,
+                      &bundle.segment);
   OVDIFF_RETURN_IF_ERROR(root.Finish());
   return bundle;
 }

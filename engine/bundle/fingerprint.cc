@@ -109,6 +109,24 @@ absl::StatusOr<Sha256Digest> DigestVision(const std::string& folder,
   return fields.Finish();
 }
 
+absl::StatusOr<Sha256Digest> DigestPrefilter(const PrefilterSpec& spec,
+                                             FileDigests* files) {
+  Fields fields("ovdiff prefilter files");
+  OVDIFF_RETURN_IF_ERROR(files->AddFile(spec.folder + "/config.json", &fields));
+  OVDIFF_RETURN_IF_ERROR(files->AddWeights(spec.folder, "model", &fields));
+  for (const char* file : {"/vocab.json", "/merges.txt"}) {
+    OVDIFF_RETURN_IF_ERROR(files->AddFile(spec.tokenizer + file, &fields));
+  }
+  return fields.Finish();
+}
+
+void AddNormalization(const Normalization& normalization, Fields* fields) {
+  for (size_t channel = 0; channel < 3; ++channel) {
+    fields->Add("mean", normalization.mean[channel]);
+    fields->Add("std", normalization.deviation[channel]);
+  }
+}
+
 void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
               Fields* fields) {
   fields->Add("space", space.name);
@@ -128,10 +146,7 @@ void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
   }
   fields->Add("layer", space.layer);
   fields->Add("position_interpolation", static_cast<int>(space.position_rule));
-  for (size_t channel = 0; channel < 3; ++channel) {
-    fields->Add("mean", space.normalization.mean[channel]);
-    fields->Add("std", space.normalization.deviation[channel]);
-  }
+  AddNormalization(space.normalization, fields);
 }
 
 // Only what the chosen source depends on.
@@ -150,6 +165,29 @@ void AddMasks(const Bundle& bundle, const BundleDigests& digests,
            fields);
 }
 
+// Options that came after the first release: only where they are not as all
+// sets were made before, so that those keep their keys.
+void AddLaterOptions(const Bundle& bundle, const BundleDigests& digests,
+                     const PrototypeOptions& options, Fields* fields) {
+  const PrototypeOptions before;
+  if (options.cell_rule != before.cell_rule) {
+    fields->Add("cell_rule", options.cell_rule);
+  }
+  if (options.prune_share != before.prune_share) {
+    fields->Add("prune_share", options.prune_share);
+    fields->Add("prefilter", digests.prefilter);
+    fields->Add("intermediate_size", bundle.prefilter.intermediate_size);
+    fields->Add("input_size", bundle.prefilter.input_size);
+    AddNormalization(bundle.prefilter.normalization, fields);
+  }
+  if (options.normalize_features != before.normalize_features) {
+    fields->Add("normalize_features", 1);
+  }
+  if (options.shared_noise != before.shared_noise) {
+    fields->Add("shared_noise", 1);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
@@ -165,6 +203,8 @@ absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
     OVDIFF_ASSIGN_OR_RETURN(digests.spaces[space.name],
                             DigestVision(space.folder, &files));
   }
+  OVDIFF_ASSIGN_OR_RETURN(digests.prefilter,
+                          DigestPrefilter(bundle.prefilter, &files));
   return digests;
 }
 
@@ -205,6 +245,7 @@ Sha256Digest EncoderFingerprint(const Bundle& bundle,
   fields.Add("fallback_foreground", options.fallback_foreground);
   fields.Add("min_cell_coverage", options.min_cell_coverage);
   fields.Add("noise_seed", options.noise_seed);
+  AddLaterOptions(bundle, digests, options, &fields);
   const auto chosen = ResolveSpaces(options.spaces, bundle);
   for (const SpaceSpec& space : bundle.spaces) {
     if (std::find(chosen.begin(), chosen.end(), space.name) != chosen.end()) {

@@ -140,4 +140,17 @@ void JsonObject::Read(const json& value, const std::string& key,
   ReadArray(value, key, out);
 }
 
+void JsonObject::Read(const json& value, const std::string& key,
+                      std::map<std::string, double>* out) {
+  if (!value.is_object()) {
+    Fail(key, absl::StrCat("must be an object {…}, found ", value.dump()));
+    return;
+  }
+  std::map<std::string, double> items;
+  for (const auto& [name, item] : value.items()) {
+    Read(item, absl::StrCat(key, ".", name), &items[name]);
+  }
+  *out = std::move(items);
+}
+
 }  // namespace ovdiff::engine

@@ -4,6 +4,7 @@
 #define OVDIFF_ENGINE_BUNDLE_JSON_OBJECT_H_
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -70,6 +71,8 @@ class JsonObject {
             std::vector<double>* out);
   void Read(const nlohmann::json& value, const std::string& key,
             std::vector<std::string>* out);
+  void Read(const nlohmann::json& value, const std::string& key,
+            std::map<std::string, double>* out);
   template <typename T>
   void ReadArray(const nlohmann::json& value, const std::string& key,
                  std::vector<T>* out);

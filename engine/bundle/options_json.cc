@@ -45,14 +45,26 @@ void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
   object.Optional("otsu_bins", &options->otsu_bins);
   object.Optional("fallback_background", &options->fallback_background);
   object.Optional("fallback_foreground", &options->fallback_foreground);
+  object.Optional("cell_rule", &options->cell_rule);
   object.Optional("min_cell_coverage", &options->min_cell_coverage);
+  object.Optional("prune_share", &options->prune_share);
+  object.Optional("normalize_features", &options->normalize_features);
   object.Optional("noise_seed", &options->noise_seed);
+  object.Optional("shared_noise", &options->shared_noise);
   object.Optional("spaces", &options->spaces);
 }
 
 void ReadPrefilter(JsonObject& object, PrefilterOptions* options) {
   object.Optional("enabled", &options->enabled);
   object.Optional("max_classes", &options->max_classes);
+  object.Optional("articles", &options->articles);
+}
+
+void ReadWindows(JsonObject& object, WindowOptions* options) {
+  object.Optional("short_side", &options->short_side);
+  object.Optional("sizes", &options->sizes);
+  object.Optional("stride", &options->stride);
+  object.Optional("whole_picture", &options->whole_picture);
 }
 
 void ReadStuffFilter(JsonObject& object, StuffFilterOptions* options) {
@@ -68,6 +80,7 @@ void ReadPamr(JsonObject& object, PamrOptions* options) {
 
 void ReadSegment(JsonObject& object, SegmentOptions* options) {
   object.Optional("spaces", &options->spaces);
+  object.Optional("space_weights", &options->space_weights);
   object.Optional("use_background", &options->use_background);
   object.Optional("background_threshold", &options->background_threshold);
   object.Optional("use_class_level", &options->use_class_level);
@@ -76,20 +89,22 @@ void ReadSegment(JsonObject& object, SegmentOptions* options) {
   object.Optional("noise_seed", &options->noise_seed);
   ReadPart(object, "stuff_filter", &ReadStuffFilter, &options->stuff_filter);
   ReadPart(object, "prefilter", &ReadPrefilter, &options->prefilter);
+  ReadPart(object, "windows", &ReadWindows, &options->windows);
   ReadPart(object, "pamr", &ReadPamr, &options->pamr);
 }
 
 }  // namespace
 
-void ReadOptionOverrides(JsonObject& root, Bundle* bundle) {
+void ReadOptionOverrides(JsonObject& root, GenerationOptions* generation,
+                         PrototypeOptions* prototype, SegmentOptions* segment) {
   const json* child = root.Child("options", /*required=*/false);
   if (child == nullptr) {
     return;
   }
   JsonObject object(*child, absl::StrCat(root.where(), ": options"));
-  ReadPart(object, "generation", &ReadGeneration, &bundle->generation);
-  ReadPart(object, "prototype", &ReadPrototype, &bundle->prototype);
-  ReadPart(object, "segment", &ReadSegment, &bundle->segment);
+  ReadPart(object, "generation", &ReadGeneration, generation);
+  ReadPart(object, "prototype", &ReadPrototype, prototype);
+  ReadPart(object, "segment", &ReadSegment, segment);
   root.Merge(object.Finish());
 }
 

@@ -15,6 +15,7 @@ constexpr int kMaxShortSide = 2048;      // pixels
 constexpr size_t kMaxTextLength = 1000;  // characters of template, negative
 constexpr size_t kMaxWindowSizes = 8;
 constexpr size_t kMaxDilations = 8;
+constexpr double kMaxSpaceWeight = 100;
 
 // Inclusive bounds; a NaN is outside all of them.
 template <typename T>
@@ -89,6 +90,21 @@ absl::Status ValidateMaskSource(const PrototypeOptions& options,
         "; allowed are above -1 and below 1"));
   }
   return InRange("prototype.maskcut.max_masks", maskcut.max_masks, 1, 16);
+}
+
+absl::Status ValidateSpaceWeights(const std::map<std::string, double>& weights,
+                                  const Bundle& bundle) {
+  for (const auto& [space, weight] : weights) {
+    OVDIFF_RETURN_IF_ERROR(
+        OneOf("segment.space_weights", space, SpaceNames(bundle)));
+    if (!(weight > 0 && weight <= kMaxSpaceWeight)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "segment.space_weights has ", weight, " for ", space,
+          "; allowed are above 0 to ", kMaxSpaceWeight,
+          "; to leave a space out, do not name it in segment.spaces"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ValidatePamr(const PamrOptions& pamr) {
@@ -180,6 +196,13 @@ absl::Status ValidateOptions(const PrototypeOptions& options,
         absl::StrCat("prototype.min_cell_coverage is ",
                      options.min_cell_coverage, "; allowed are above 0 to 1"));
   }
+  OVDIFF_RETURN_IF_ERROR(OneOf("prototype.cell_rule", options.cell_rule,
+                               {kCoverageCells, kBilinearCells}));
+  if (!(options.prune_share >= 0 && options.prune_share < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prototype.prune_share is ", options.prune_share,
+                     "; allowed are 0 up to but not 1"));
+  }
   return ValidateSpaces("prototype.spaces", options.spaces, bundle);
 }
 
@@ -187,6 +210,7 @@ absl::Status ValidateOptions(const SegmentOptions& options,
                              const Bundle& bundle) {
   OVDIFF_RETURN_IF_ERROR(
       ValidateSpaces("segment.spaces", options.spaces, bundle));
+  OVDIFF_RETURN_IF_ERROR(ValidateSpaceWeights(options.space_weights, bundle));
   OVDIFF_RETURN_IF_ERROR(InRange("segment.background_threshold",
                                  options.background_threshold, -1.0, 1.0));
   OVDIFF_RETURN_IF_ERROR(InRange("segment.stuff_filter.threshold",
@@ -211,6 +235,9 @@ WindowOptions ResolveWindows(const WindowOptions& windows,
   }
   if (resolved.sizes.empty()) {
     resolved.sizes = bundle.windows.sizes;
+  }
+  for (int& size : resolved.sizes) {
+    size = size == 0 ? resolved.short_side : size;
   }
   if (resolved.stride == 0) {
     resolved.stride = bundle.windows.stride;

@@ -80,4 +80,13 @@ torch::Tensor MaskToGrid(const torch::Tensor& mask, int64_t grid_h,
       .logical_and_(coverage > 0);
 }
 
+torch::Tensor MaskToGridBilinear(const torch::Tensor& mask, int64_t grid_h,
+                                 int64_t grid_w) {
+  TORCH_CHECK(mask.dim() == 3 && mask.scalar_type() == torch::kBool,
+              "mask must be [N, H, W] bool, got ", mask.sizes());
+  return at::upsample_bilinear2d(mask.to(torch::kFloat32).unsqueeze(1),
+                                 {grid_h, grid_w}, /*align_corners=*/false)
+             .squeeze(1) > 0;
+}
+
 }  // namespace ovdiff::engine

@@ -59,6 +59,12 @@ AttributionMasks ThresholdMaps(const torch::Tensor& maps,
 torch::Tensor MaskToGrid(const torch::Tensor& mask, int64_t grid_h,
                          int64_t grid_w, double min_coverage);
 
+// As above, but cells where bilinear resizing (align_corners = false, without
+// antialiasing) of the mask leaves anything: four pixels decide, one is enough
+// (the official program's rule; method.md 14.4).
+torch::Tensor MaskToGridBilinear(const torch::Tensor& mask, int64_t grid_h,
+                                 int64_t grid_w);
+
 }  // namespace ovdiff::engine
 
 #endif  // OVDIFF_ENGINE_OPS_ATTRIBUTION_H_

@@ -123,7 +123,8 @@ WindowMerger::WindowMerger(int64_t num_rows, ImageSize picture,
                         torch::device(device).dtype(torch::kFloat32))),
       count_(torch::zeros({picture.height, picture.width}, sum_.options())) {}
 
-void WindowMerger::Add(const torch::Tensor& scores, const Window& window) {
+void WindowMerger::Add(const torch::Tensor& scores, const Window& window,
+                       double weight) {
   TORCH_CHECK(scores.dim() == 3 && scores.size(0) == sum_.size(0),
               "window scores must be [", sum_.size(0), ", h, w], got ",
               scores.sizes());
@@ -137,10 +138,13 @@ void WindowMerger::Add(const torch::Tensor& scores, const Window& window) {
       at::upsample_bilinear2d(scores.unsqueeze(0), {height, width},
                               /*align_corners=*/false)
           .squeeze(0);
-  part(sum_).add_(upsampled, window.weight);
-  part(count_).add_(window.weight);
+  part(sum_).add_(upsampled, window.weight * weight);
+  part(count_).add_(window.weight * weight);
 }
 
-torch::Tensor WindowMerger::Finish() { return sum_.div_(count_.clamp_min_(1)); }
+torch::Tensor WindowMerger::Finish() {
+  // Where no window is, the sum is 0, and the divisor must not be.
+  return sum_.div_(count_.masked_fill_(count_ == 0, 1.0));
+}
 
 }  // namespace ovdiff::engine

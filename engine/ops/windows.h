@@ -62,10 +62,12 @@ class WindowMerger {
 
   // `scores`: [num_rows, h, w] float32 of `window`, on the merger's device;
   // upsampled bilinear (align_corners = false) to the window and added
-  // window.weight times. May be called several times a window, once a space.
-  void Add(const torch::Tensor& scores, const Window& window);
+  // window.weight times, each counting `weight` (> 0). May be called several
+  // times a window, once a space.
+  void Add(const torch::Tensor& scores, const Window& window,
+           double weight = 1.0);
 
-  // [num_rows, height, width] float32: sum / count; pixels without any window
+  // [num_rows, height, width] float32: weighted mean; pixels without any window
   // are 0. Call once.
   torch::Tensor Finish();
 

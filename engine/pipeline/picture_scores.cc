@@ -318,11 +318,12 @@ torch::Tensor PictureScores::MergeOnDevice(int64_t first, int64_t count) const {
   bool any = false;
   for (size_t i = 0; i < tasks_.size(); ++i) {
     const Window& window = windows_[i / vectors_.size()];
+    const double weight = vectors_[i % vectors_.size()].weight;
     if (count > 0) {
-      merger.Add(tasks_[i].scores.narrow(0, first, count), window);
+      merger.Add(tasks_[i].scores.narrow(0, first, count), window, weight);
       any = true;
     } else if (tasks_[i].background.has_value()) {
-      merger.Add(tasks_[i].background->unsqueeze(0), window);
+      merger.Add(tasks_[i].background->unsqueeze(0), window, weight);
       any = true;
     }
   }

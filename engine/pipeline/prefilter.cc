@@ -8,9 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/ops/resample.h"
+#include "engine/pipeline/clip_agreement.h"
 #include "engine/pipeline/subset_search.h"
-#include "engine/runners/picture_tensor.h"
 #include "engine/runners/prompt_tokens.h"
 #include "torch/torch.h"
 
@@ -63,21 +62,13 @@ absl::Status Prefilter::OnDevice(absl::FunctionRef<absl::Status()> work,
 absl::StatusOr<Embedding> Prefilter::EmbedPicture(const Image& image,
                                                   const CallControl& control,
                                                   absl::Duration* queued) {
-  const ImageSize square = {spec_.intermediate_size, spec_.intermediate_size};
-  OVDIFF_ASSIGN_OR_RETURN(const Image squashed,
-                          ResizeImage(image, square, ResampleFilter::kLanczos));
+  OVDIFF_ASSIGN_OR_RETURN(const Image squashed, SquashForClip(image, spec_));
   std::shared_ptr<const Embedding> embedding;
   OVDIFF_RETURN_IF_ERROR(OnDevice(
       [&] {
         return device_.ForEach(1, [&](int64_t) {
-          torch::Tensor pixels = ToTensor(squashed);
-          if (spec_.input_size != spec_.intermediate_size) {
-            pixels = torch::upsample_bilinear2d(
-                pixels, {spec_.input_size, spec_.input_size},
-                /*align_corners=*/false);
-          }
-          pixels = Normalize(pixels.to(device_.device()), spec_.normalization);
-          embedding = ToEmbedding(models_.prefilter->EmbedImages(pixels)[0]);
+          embedding = ToEmbedding(
+              EmbedForClip(squashed, spec_, models_, device_.device()));
           return absl::OkStatus();
         });
       },
@@ -194,7 +185,7 @@ absl::StatusOr<std::vector<bool>> Prefilter::Keep(
   for (const size_t i : likely) {
     names.push_back(classes[things[i]].name);
   }
-  const Subsets subsets = ListSubsets(names);
+  const Subsets subsets = ListSubsets(names, options.articles);
   OVDIFF_ASSIGN_OR_RETURN(const std::vector<double> fits,
                           Cosines(picture, subsets.texts, control, queued));
   const auto best = static_cast<size_t>(

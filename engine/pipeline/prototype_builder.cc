@@ -11,6 +11,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/bundle/validate_options.h"
 #include "engine/ops/kmeans.h"
+#include "engine/pipeline/clip_agreement.h"
 #include "engine/pipeline/picture_input.h"
 #include "engine/pipeline/support_cells.h"
 #include "engine/pipeline/support_masks.h"
@@ -88,7 +89,14 @@ class PrototypeBuilder::Job {
   }
 
   absl::StatusOr<PrototypeSet> Run() {
+    if (options_.prune_share > 0 && support_.prompt.empty()) {
+      return absl::InvalidArgumentError(
+          "prototype.prune_share needs the support set's prompt");
+    }
     OVDIFF_RETURN_IF_ERROR(FindMasks());
+    if (options_.prune_share > 0) {
+      OVDIFF_RETURN_IF_ERROR(Prune());
+    }
     PrepareSpaces();
     Report(BuildStage::kEncoding, 0);
     OVDIFF_RETURN_IF_ERROR(Encode());
@@ -143,28 +151,67 @@ class PrototypeBuilder::Job {
     }
   }
 
-  // A batch of pictures on the CPU's lanes; on CUDA, where they run one after
-  // the other, a quantum each.
-  absl::Status Propose(const MaskProposer& proposer) {
+  // work(i) for each picture: a batch of them on the CPU's lanes; on CUDA,
+  // where they run one after the other, a quantum each.
+  absl::Status ForEachPicture(absl::FunctionRef<absl::Status(int64_t)> work) {
     ComputeDevice& device = builder_.device_;
     const int at_once = device.device().is_cpu() ? builder_.batch_size_ : 1;
-    proposals_.resize(support_.pictures.size());
     for (int first = 0; first < state_.num_pictures; first += at_once) {
       const int count = std::min(at_once, state_.num_pictures - first);
       OVDIFF_RETURN_IF_ERROR(control_.Check());
       OVDIFF_RETURN_IF_ERROR(builder_.scheduler_.RunBulk(
           [&] {
-            return device.ForEach(count, [&](int64_t i) -> absl::Status {
-              OVDIFF_ASSIGN_OR_RETURN(
-                  proposals_[first + i],
-                  proposer.Propose(support_.pictures[first + i].image,
-                                   options_));
-              return absl::OkStatus();
-            });
+            return device.ForEach(count,
+                                  [&](int64_t i) { return work(first + i); });
           },
           control_));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status Propose(const MaskProposer& proposer) {
+    proposals_.resize(support_.pictures.size());
+    return ForEachPicture([&](int64_t i) -> absl::Status {
+      OVDIFF_ASSIGN_OR_RETURN(
+          proposals_[i],
+          proposer.Propose(support_.pictures[i].image, options_));
+      return absl::OkStatus();
+    });
+  }
+
+  // Takes the masks from the pictures that CLIP finds least like the class; a
+  // picture without a foreground has no part in the set. Thresholds have been
+  // taken over all pictures before.
+  absl::Status Prune() {
+    const PrefilterSpec& spec = builder_.bundle_.prefilter;
+    torch::Tensor text;
+    OVDIFF_RETURN_IF_ERROR(Quantum([&]() -> absl::Status {
+      OVDIFF_ASSIGN_OR_RETURN(
+          text, EmbedTextForClip(absl::StrCat("a ", support_.prompt),
+                                 builder_.models_));
+      return absl::OkStatus();
+    }));
+    std::vector<double> cosines(support_.pictures.size());
+    OVDIFF_RETURN_IF_ERROR(ForEachPicture([&](int64_t i) -> absl::Status {
+      OVDIFF_ASSIGN_OR_RETURN(const Image squashed,
+                              SquashForClip(support_.pictures[i].image, spec));
+      cosines[i] = EmbedForClip(squashed, spec, builder_.models_,
+                                builder_.device_.device())
+                       .dot(text)
+                       .item<double>();
+      return std::isfinite(cosines[i])
+                 ? absl::OkStatus()
+                 : absl::InternalError(absl::StrCat(
+                       "CLIP's similarity of support picture ", i, " to \"a ",
+                       support_.prompt, "\" is not finite"));
+    }));
+    return Quantum([&] {
+      for (const int64_t i : LeastAlike(cosines, options_.prune_share)) {
+        masks_.masks.foreground[i].zero_();
+        masks_.masks.background[i].zero_();
+      }
+      return absl::OkStatus();
+    });
   }
 
   absl::Status MakeMasks() {
@@ -180,7 +227,7 @@ class PrototypeBuilder::Job {
     for (const std::string& name :
          ResolveSpaces(options_.spaces, builder_.bundle_)) {
       extractors_.push_back(builder_.models_.FindSpace(name));
-      spaces_.emplace_back(name, masks_.masks, options_.min_cell_coverage);
+      spaces_.emplace_back(name, masks_.masks, options_);
     }
   }
 
@@ -224,7 +271,8 @@ class PrototypeBuilder::Job {
             images.push_back(ToTensor(inputs[i]));
           }
           features[call] = extractors_[space]->Extract(
-              torch::cat(images).to(device.device()), options_.noise_seed);
+              torch::cat(images).to(device.device()),
+              {.seed = options_.noise_seed, .shared = options_.shared_noise});
           return absl::OkStatus();
         }));
     return device.ForEach(1, [&](int64_t) {

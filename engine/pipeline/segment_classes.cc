@@ -79,6 +79,10 @@ std::vector<SpaceVectors> CollectVectors(absl::Span<const SegmentClass> classes,
   for (const std::string& name : spaces) {
     SpaceVectors vectors;
     vectors.space = models.FindSpace(name);
+    const auto weight = options.space_weights.find(name);
+    if (weight != options.space_weights.end()) {
+      vectors.weight = weight->second;
+    }
     for (const size_t index : kept) {
       const MatchablePrototypes::Space& space =
           *PrototypesOf(classes[index]).FindSpace(name);

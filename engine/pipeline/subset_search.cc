@@ -31,7 +31,8 @@ std::vector<size_t> LikelyClasses(absl::Span<const double> cosines,
   return order;
 }
 
-Subsets ListSubsets(absl::Span<const std::string> names) {
+Subsets ListSubsets(absl::Span<const std::string> names, bool articles) {
+  const char* article = articles ? "a " : "";
   Subsets subsets;
   const size_t count = size_t{1} << names.size();
   for (size_t bits = 1; bits < count; ++bits) {
@@ -39,7 +40,8 @@ Subsets ListSubsets(absl::Span<const std::string> names) {
     std::string text;
     for (size_t i = 0; i < names.size(); ++i) {
       if ((bits >> i & 1) != 0) {
-        absl::StrAppend(&text, members.empty() ? "a " : " and a ", names[i]);
+        absl::StrAppend(&text, members.empty() ? "" : " and ", article,
+                        names[i]);
         members.push_back(i);
       }
     }

@@ -20,13 +20,13 @@ std::vector<size_t> LikelyClasses(absl::Span<const double> cosines,
                                   size_t max_classes);
 
 // All non-empty subsets of `names`, as index lists, and the text of each:
-// "a X and a Y". Subset s - 1 holds the names whose bit is set in s. REQUIRES:
-// names.size() <= 12.
+// "a X and a Y", or without `articles` "X and Y". Subset s - 1 holds the names
+// whose bit is set in s. REQUIRES: names.size() <= 12.
 struct Subsets {
   std::vector<std::vector<size_t>> members;
   std::vector<std::string> texts;
 };
-Subsets ListSubsets(absl::Span<const std::string> names);
+Subsets ListSubsets(absl::Span<const std::string> names, bool articles);
 
 }  // namespace ovdiff::engine
 

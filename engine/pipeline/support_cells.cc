@@ -9,6 +9,9 @@
 namespace ovdiff::engine {
 namespace {
 
+// Shorter features keep no direction; all 0 stays all 0.
+constexpr double kLeastLength = 1e-12;
+
 // Room for the rows of `cells` [N, grid] bool, whose numbers are known before
 // any feature is.
 CellRows Allocate(const torch::Tensor& cells, int64_t dim,
@@ -49,21 +52,25 @@ absl::Status SupportCells::Prepare(const torch::Tensor& features) {
   const int64_t grid_height = features.size(1);
   const int64_t grid_width = features.size(2);
   const auto to_cells = [&](const torch::Tensor& mask) {
-    return MaskToGrid(mask, grid_height, grid_width, min_cell_coverage_)
-        .reshape({pictures, grid_height * grid_width});
+    const torch::Tensor cells =
+        options_.cell_rule == kBilinearCells
+            ? MaskToGridBilinear(mask, grid_height, grid_width)
+            : MaskToGrid(mask, grid_height, grid_width,
+                         options_.min_cell_coverage);
+    return cells.reshape({pictures, grid_height * grid_width});
   };
   foreground_cells_ = to_cells(masks_.foreground);
   const torch::Tensor has_object =
       foreground_cells_.any(/*dim=*/1, /*keepdim=*/true);
   background_cells_ = to_cells(masks_.background).logical_and(has_object);
   if (!has_object.any().item<bool>()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("none of the ", pictures,
-                     " support pictures has a foreground in space ", space_,
-                     " (", grid_width, "x", grid_height,
-                     " cells, min_cell_coverage ", min_cell_coverage_,
-                     "): the prompt's words drew no attention to one "
-                     "place; try other words, or a lower min_cell_coverage"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "none of the ", pictures,
+        " support pictures has a foreground in space ", space_, " (",
+        grid_width, "x", grid_height, " cells, cell_rule ", options_.cell_rule,
+        ", min_cell_coverage ", options_.min_cell_coverage,
+        "): the prompt's words drew no attention to one "
+        "place; try other words, or a lower min_cell_coverage"));
   }
   foreground_ =
       Allocate(foreground_cells_, features.size(0), features.device());
@@ -81,7 +88,12 @@ absl::Status SupportCells::Add(int64_t index, const torch::Tensor& features) {
         "space ", space_, ": the features of support picture ", index,
         " are not finite; the weights or their precision do not suit"));
   }
-  const torch::Tensor vectors = features.flatten(1).transpose(0, 1);
+  torch::Tensor vectors = features.flatten(1).transpose(0, 1);
+  if (options_.normalize_features) {
+    vectors =
+        vectors /
+        vectors.norm(2, /*dim=*/1, /*keepdim=*/true).clamp_min(kLeastLength);
+  }
   Fill(vectors, foreground_cells_, index, &foreground_);
   Fill(vectors, background_cells_, index, &background_);
   return absl::OkStatus();

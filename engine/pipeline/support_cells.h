@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/base/method_options.h"
 #include "engine/ops/attribution.h"
 #include "torch/types.h"
 
@@ -24,18 +25,16 @@ struct CellRows {
   int32_t PictureOf(int64_t row) const;
 };
 
-// Filled picture by picture. A cell counts when enough of it is inside the
-// mask; a picture without any foreground cell in this space is left out on both
-// sides. Thread-compatible; runs on the device thread, throws what torch
-// throws.
+// Filled picture by picture. A cell counts when it is inside the mask by
+// PrototypeOptions::cell_rule; a picture without any foreground cell in this
+// space is left out on both sides. Thread-compatible; runs on the device
+// thread, throws what torch throws.
 class SupportCells {
  public:
-  // `masks`: [N, side, side] on the CPU; must outlive this.
+  // `masks`: [N, side, side] on the CPU. Both must outlive this.
   SupportCells(std::string space, const AttributionMasks& masks,
-               double min_cell_coverage)
-      : space_(std::move(space)),
-        masks_(masks),
-        min_cell_coverage_(min_cell_coverage) {}
+               const PrototypeOptions& options)
+      : space_(std::move(space)), masks_(masks), options_(options) {}
 
   // `features`: float32 [C, gh, gw] of picture `index`; every picture once, all
   // of one shape. kInternal if a value is not finite; kFailedPrecondition if no
@@ -51,7 +50,7 @@ class SupportCells {
 
   const std::string space_;
   const AttributionMasks& masks_;
-  const double min_cell_coverage_;
+  const PrototypeOptions& options_;
   torch::Tensor foreground_cells_;  // [N, gh * gw] bool, CPU
   torch::Tensor background_cells_;
   CellRows foreground_;

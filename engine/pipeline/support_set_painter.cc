@@ -17,7 +17,8 @@ namespace ovdiff::engine {
 // One call of Paint(): its state between quanta.
 class SupportSetPainter::Job {
  public:
-  Job(SupportSetPainter& painter, const GenerationOptions& options,
+  Job(SupportSetPainter& painter, const std::string& prompt,
+      const GenerationOptions& options,
       const CallControl& control, const ProgressCallback& progress,
       PromptTokens tokens, DpmSolverRun plan)
       : painter_(painter),
@@ -29,6 +30,7 @@ class SupportSetPainter::Job {
         noise_(options.seed) {
     state_.num_pictures = options.num_pictures;
     state_.num_steps = int64_t{options.num_pictures} * options.num_steps;
+    support_.prompt = prompt;
     support_.pictures.resize(options.num_pictures);
   }
 
@@ -190,7 +192,7 @@ absl::StatusOr<SupportSet> SupportSetPainter::Paint(
   OVDIFF_ASSIGN_OR_RETURN(
       DpmSolverRun plan,
       runner_.PlanSteps(options.num_steps, options.final_sigmas_type));
-  Job job(*this, options, control, progress, std::move(tokens),
+  Job job(*this, prompt, options, control, progress, std::move(tokens),
           std::move(plan));
   return job.Run();
 }

@@ -113,8 +113,9 @@ absl::Status WindowMatcher::RunBatch(const FeatureExtractor& space,
       windows.push_back(static_cast<WindowTask*>(tasks[i]));
       images.push_back(ToTensor(windows.back()->input));
     }
-    const torch::Tensor features = space.Extract(
-        torch::cat(images).to(device_.device()), windows.front()->noise_seed);
+    const torch::Tensor features =
+        space.Extract(torch::cat(images).to(device_.device()),
+                      {.seed = windows.front()->noise_seed});
     for (size_t i = 0; i < windows.size(); ++i) {
       Match(features[static_cast<int64_t>(i)], windows[i]);
     }

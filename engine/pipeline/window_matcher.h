@@ -31,6 +31,7 @@ namespace ovdiff::engine {
 // on the CPU.
 struct SpaceVectors {
   const FeatureExtractor* space = nullptr;
+  double weight = 1.0;  // Of its scores in the mean over spaces.
   std::vector<torch::Tensor> foregrounds;
   std::vector<torch::Tensor> foreground_rows;
   // Of those kept classes that have any; empty: the space abstains.

@@ -62,7 +62,7 @@ absl::StatusOr<std::unique_ptr<ClipFeatures>> ClipFeatures::Create(
 }
 
 torch::Tensor ClipFeatures::Extract(const torch::Tensor& images,
-                                    uint64_t /*noise_seed*/) const {
+                                    const FeatureNoise& /*noise*/) const {
   return runner_->PatchKeys(Normalize(images, spec_.normalization), spec_.layer,
                             spec_.position_rule);
 }

@@ -70,7 +70,7 @@ class ClipFeatures final : public FeatureExtractor {
   int64_t feature_dim() const override { return runner_->vision_dim(); }
   int64_t min_side() const override { return runner_->patch_size(); }
   torch::Tensor Extract(const torch::Tensor& images,
-                        uint64_t noise_seed) const override;
+                        const FeatureNoise& noise) const override;
 
  private:
   ClipFeatures(const SpaceSpec& spec, std::shared_ptr<const ClipRunner> runner)

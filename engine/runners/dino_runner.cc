@@ -27,7 +27,7 @@ absl::StatusOr<std::unique_ptr<DinoRunner>> DinoRunner::Create(
 }
 
 torch::Tensor DinoRunner::Extract(const torch::Tensor& images,
-                                  uint64_t /*noise_seed*/) const {
+                                  const FeatureNoise& /*noise*/) const {
   const torch::Tensor pixels = Normalize(images, spec_.normalization);
   return vit_
       ->PatchKeys(pixels.to(dtype_), spec_.layer,

@@ -24,7 +24,7 @@ class DinoRunner final : public FeatureExtractor {
   int64_t feature_dim() const override { return vit_->config().embed_dim; }
   int64_t min_side() const override { return vit_->config().patch_size; }
   torch::Tensor Extract(const torch::Tensor& images,
-                        uint64_t noise_seed) const override;
+                        const FeatureNoise& noise) const override;
 
  private:
   DinoRunner(const SpaceSpec& spec, VisionTransformer vit, torch::Dtype dtype)

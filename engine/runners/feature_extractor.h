@@ -9,6 +9,14 @@
 
 namespace ovdiff::engine {
 
+// The noise that a space adds to pictures, if it adds any.
+struct FeatureNoise {
+  uint64_t seed = 0;
+  // Each draw is the first one again (the official program's support pictures;
+  // method.md 14.2), instead of a draw of its own.
+  bool shared = false;
+};
+
 // Thread-safe: extraction changes nothing. Runs on the device thread and its
 // lanes only.
 class FeatureExtractor {
@@ -22,12 +30,12 @@ class FeatureExtractor {
   virtual int64_t min_side() const = 0;
 
   // One network call. `images`: float32 [B, 3, H, W] in 0…1, on the extractor's
-  // device. `noise_seed`: of what noise the space adds; each picture gets the
-  // same, so the result does not depend on its place in the batch. Returns
+  // device. Each picture gets the same noise, so the result does not depend on
+  // its place in the batch. Returns
   // float32 [B, C, gh, gw], not normalised. Throws what torch throws: call it
   // through ComputeDevice.
   virtual torch::Tensor Extract(const torch::Tensor& images,
-                                uint64_t noise_seed) const = 0;
+                                const FeatureNoise& noise) const = 0;
 };
 
 }  // namespace ovdiff::engine

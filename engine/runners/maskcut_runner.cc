@@ -38,8 +38,8 @@ absl::StatusOr<torch::Tensor> MaskCutRunner::Propose(
   OVDIFF_ASSIGN_OR_RETURN(
       const Image input,
       ResizeImage(picture, {side_, side_}, ResampleFilter::kLanczos));
-  const torch::Tensor keys =
-      extractor_.Extract(ToTensor(input).to(device_), options.noise_seed)[0];
+  const torch::Tensor keys = extractor_.Extract(
+      ToTensor(input).to(device_), {.seed = options.noise_seed})[0];
   if (!keys.isfinite().all().item<bool>()) {
     return absl::InternalError(absl::StrCat(
         "space ", extractor_.spec().name,

@@ -90,15 +90,16 @@ StableDiffusionFeatures::Create(const SpaceSpec& spec,
   return result;
 }
 
-torch::Tensor StableDiffusionFeatures::Extract(const torch::Tensor& images,
-                                               uint64_t noise_seed) const {
+torch::Tensor StableDiffusionFeatures::Extract(
+    const torch::Tensor& images, const FeatureNoise& noise) const {
   const int64_t height = images.size(2) / runner_.downscale();
   const int64_t width = images.size(3) / runner_.downscale();
-  NoiseSource noise(noise_seed);
+  NoiseSource source(noise.seed);
   const std::vector<int64_t> shape = {1, runner_.latent_channels(), height,
                                       width};
-  const torch::Tensor posterior = noise.Draw(shape, torch::kFloat32);
-  const torch::Tensor forward = noise.Draw(shape, torch::kFloat32);
+  const torch::Tensor posterior = source.Draw(shape, torch::kFloat32);
+  const torch::Tensor forward =
+      noise.shared ? posterior : source.Draw(shape, torch::kFloat32);
   const auto queries = runner_.Queries(runner_.Encode(images, posterior),
                                        forward, spec_.timestep, text_, layers_);
   int64_t grid_height = 1;

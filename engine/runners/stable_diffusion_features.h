@@ -36,7 +36,7 @@ class StableDiffusionFeatures final : public FeatureExtractor {
   int64_t feature_dim() const override { return feature_dim_; }
   int64_t min_side() const override { return runner_.downscale(); }
   torch::Tensor Extract(const torch::Tensor& images,
-                        uint64_t noise_seed) const override;
+                        const FeatureNoise& noise) const override;
 
  private:
   StableDiffusionFeatures(const SpaceSpec& spec,

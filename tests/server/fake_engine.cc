@@ -107,6 +107,21 @@ FakeEngine::FakeEngine(std::string bundle) {
   info_.windows = {64, {32}, 16, true};
   info_.generation.num_pictures = 3;
   info_.generation.num_steps = 4;
+  MethodProfile standard;
+  standard.name = "default";
+  standard.description = "the fake's own";
+  standard.generation = info_.generation;
+  standard.prototype = info_.prototype;
+  standard.segment = info_.segment;
+  MethodProfile quick = standard;
+  quick.name = "quick";
+  quick.generation.num_steps = 2;
+  quick.segment.pamr.enabled = true;
+  MethodProfile heavy = standard;
+  heavy.name = "heavy";
+  heavy.unavailable = "the fake has no heavy weights";
+  info_.profiles = {standard, heavy, quick};
+  info_.default_profile = "default";
 }
 
 engine::EngineStats FakeEngine::stats() const {

@@ -48,6 +48,34 @@ TEST_F(ServerTest, InfoPublishesTheLimitsAndDefaults) {
   EXPECT_EQ(info.fingerprints().encoder().size(), 64u);
 }
 
+TEST_F(ServerTest, InfoListsTheProfiles) {
+  TestServer server(engine_, *store_);
+  grpc::ClientContext context;
+  v1::GetServerInfoResponse info;
+  ASSERT_TRUE(server.info->GetServerInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.default_profile(), "default");
+  ASSERT_EQ(info.profiles_size(), 3);
+  EXPECT_EQ(info.profiles(1).name(), "heavy");
+  EXPECT_EQ(info.profiles(1).unavailable(), "the fake has no heavy weights");
+  EXPECT_FALSE(info.profiles(1).has_build_options());
+  EXPECT_EQ(info.profiles(2).build_options().num_steps(), 2);
+  EXPECT_TRUE(info.profiles(2).segment_options().use_pamr());
+}
+
+TEST_F(ServerTest, SegmentRefusesAProfileThatThereIsNot) {
+  TestServer server(engine_, *store_);
+  v1::SegmentRequest request = Request();
+  request.set_profile("quack");
+  grpc::ClientContext context;
+  v1::SegmentResponse response;
+  const grpc::Status status =
+      server.segmentation->Segment(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(status.error_message().find("there are default, quick"),
+            std::string::npos)
+      << status.error_message();
+}
+
 TEST_F(ServerTest, HealthIsPerServiceAndUnknownOnesAreNotServing) {
   TestServer server(engine_, *store_);
   for (const char* service :

@@ -282,6 +282,28 @@ TEST_F(VocabularyServiceTest, ValidateOnlyStartsNothing) {
   EXPECT_FALSE(server_.Add(request, &messages).ok());
 }
 
+TEST_F(VocabularyServiceTest, AProfileIsAnotherJobWithOtherFingerprints) {
+  v1::AddClassesRequest request = AddRequest("shop", {"red boat"});
+  request.set_validate_only(true);
+  std::vector<v1::AddClassesResponse> plain;
+  ASSERT_TRUE(server_.Add(request, &plain).ok());
+  request.set_profile("quick");
+  std::vector<v1::AddClassesResponse> quick;
+  ASSERT_TRUE(server_.Add(request, &quick).ok());
+  EXPECT_NE(plain[0].job().id(), quick[0].job().id());
+  EXPECT_NE(plain[0].job().fingerprints().generator(),
+            quick[0].job().fingerprints().generator());
+  // What the request says lies over the profile.
+  request.mutable_options()->set_num_steps(4);
+  std::vector<v1::AddClassesResponse> both;
+  ASSERT_TRUE(server_.Add(request, &both).ok());
+  EXPECT_EQ(plain[0].job().fingerprints().generator(),
+            both[0].job().fingerprints().generator());
+  request.set_profile("heavy");
+  EXPECT_THAT(ExpectRefused(request, "profile"),
+              HasSubstr("the fake has no heavy weights"));
+}
+
 TEST_F(VocabularyServiceTest, PagesThroughClassesOfOneVersion) {
   std::vector<std::string> names;
   for (int i = 0; i < 7; ++i) {

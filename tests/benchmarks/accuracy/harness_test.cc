@@ -219,6 +219,25 @@ TEST_F(HarnessTest, SupportPicturesMayComeFromFiles) {
   EXPECT_EQ(engine_.num_encoded, 2);
 }
 
+TEST_F(HarnessTest, TrueClassesAreThoseOfThePicture) {
+  cv::imwrite(Path("labels.png"), cv::Mat(4, 8, CV_8UC1, cv::Scalar(2)));
+  json plan = PlanJson();
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl").back()["kept"], json({1, 2}));
+  plan["variants"][0]["true_classes"] = true;
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl").back()["kept"], json({2}));
+}
+
+TEST_F(HarnessTest, AVariantMayHaveAProfile) {
+  json plan = PlanJson();
+  plan["variants"][0]["profile"] = "quick";
+  ASSERT_EQ(Run(plan), absl::OkStatus());
+  EXPECT_EQ(Lines("out/full.seed0.jsonl")[0]["profile"], "quick");
+  plan["variants"][0]["profile"] = "heavy";
+  EXPECT_THAT(std::string(Run(plan).message()), HasSubstr("no heavy weights"));
+}
+
 TEST_F(HarnessTest, PlansAreReadStrictly) {
   const auto message = [&](const std::string& pointer, const json& value) {
     json plan = PlanJson();
@@ -242,8 +261,10 @@ TEST_F(HarnessTest, OptionsLieOverTheBundlesAndSeedsAreAdded) {
   const PlanVariant variant = {
       "v",
       {{"generation", {{"num_steps", 7}}},
-       {"segment", {{"prefilter", {{"enabled", false}}}}},
-       {"windows", {{"short_side", 128}, {"sizes", {64}}}}},
+       {"segment",
+        {{"prefilter", {{"enabled", false}}},
+         {"windows", {{"short_side", 128}, {"sizes", {64}}}}}}},
+      "",
       ""};
   const auto options = ResolveOptions(engine_.info(), variant, 2);
   ASSERT_TRUE(options.ok()) << options.status();
@@ -254,7 +275,7 @@ TEST_F(HarnessTest, OptionsLieOverTheBundlesAndSeedsAreAdded) {
   EXPECT_FALSE(options->segment.prefilter.enabled);
   EXPECT_EQ(options->segment.windows.short_side, 128);
   EXPECT_THAT(options->segment.windows.sizes, ElementsAre(64));
-  const PlanVariant wrong = {"v", {{"segment", {{"prefliter", 1}}}}, ""};
+  const PlanVariant wrong = {"v", {{"segment", {{"prefliter", 1}}}}, "", ""};
   EXPECT_THAT(
       std::string(ResolveOptions(engine_.info(), wrong, 0).status().message()),
       HasSubstr("prefliter"));
@@ -265,13 +286,15 @@ TEST_F(HarnessTest, ExportsSupportPictures) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   Runner runner(*plan, engine_, *store_, "p", [](const std::string&) {});
   ASSERT_EQ(runner.ExportSupports(Path("supports")), absl::OkStatus());
-  const auto mask =
-      ReadFile(Path("supports/seed0/red boat/002.attribution.png"));
-  ASSERT_TRUE(mask.ok()) << mask.status();
-  const auto map = DecodeMask(*mask);
-  ASSERT_TRUE(map.ok()) << map.status();
-  EXPECT_EQ(map->width, 2);
-  EXPECT_FLOAT_EQ(map->data[3], 1.0f);
+  const cv::Mat map =
+      cv::imread(Path("supports/seed0/red boat/002.attribution.tiff"),
+                 cv::IMREAD_UNCHANGED);
+  ASSERT_EQ(map.type(), CV_32FC1);
+  EXPECT_EQ(map.cols, 2);
+  const auto support = engine_.PaintSupportSet(
+      "red boat", engine_.info().generation, {}, nullptr);
+  ASSERT_TRUE(support.ok());
+  EXPECT_EQ(map.at<float>(1, 1), support->pictures[2].attribution.data[3]);
   EXPECT_TRUE(fs::exists(Path("supports/seed0/green boat/000.png")));
 }
 

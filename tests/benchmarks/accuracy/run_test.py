@@ -21,7 +21,8 @@ PROGRAM = """#!{python}
 import json, pathlib, sys
 plan = json.loads(pathlib.Path(sys.argv[1]).read_text())
 if "--info" in sys.argv:
-    print(json.dumps(dict(bundle="known", device="cpu", spaces=["a", "b"], short_side=64, num_pictures=2, num_steps=2)))
+    print(json.dumps(dict(bundle="known", device="cpu", spaces=["a", "b"], short_side=64, num_pictures=2, num_steps=2,
+          profiles={{p: dict(num_pictures=2, spaces=["a", "b"]) for p in ("default", "fast")}})))
     sys.exit()
 with open("{log}", "a") as log:
     log.write(json.dumps([[v["name"] for v in plan["variants"]], plan["pictures"][0]["image"]]) + "\\n")
@@ -82,7 +83,9 @@ class Run(unittest.TestCase):
     def test_limit_and_profile(self):
         document, _ = self.measure("--seeds=1", "--limit=1", "--profile=fast")
         self.assertEqual(document["pictures"], 1)
-        self.assertEqual(document["variants"]["full"]["options"]["generation"], {"num_pictures": 8, "num_steps": 20})
+        self.assertEqual(document["variants"]["full"]["profile"], "fast")
+        with self.assertRaisesRegex(ValueError, 'PROFILE is "none"; this bundle has default, fast, smoke'):
+            self.measure("--profile=none")
         self.assertTrue((self.folder / "out/scenes-test-fast.md").is_file())
 
 

@@ -62,7 +62,7 @@ class Scenes(unittest.TestCase):
         large = self.root.with_name("large")
         write_scenes(large, size=128)
         dataset = scene_datasets.scenes("scenes", large, "test", short_side=64)
-        self.assertEqual(dataset.options, {"windows": {"short_side": 128}})
+        self.assertEqual(dataset.options, {"segment": {"windows": {"short_side": 128}}})
         self.assertEqual(dataset.name, "scenes-128")
 
     def test_says_what_is_missing(self):
@@ -71,21 +71,23 @@ class Scenes(unittest.TestCase):
 
     def test_variants_follow_the_bundle_and_the_data_set(self):
         dataset = scene_datasets.scenes("scenes", self.root, "test")
-        found = {v["name"]: v for v in variants.make("ablations", {"generation": {"num_steps": 9}}, INFO, dataset)}
+        profile = {"profile": "fast", "options": {"generation": {"num_steps": 9}}}
+        found = {v["name"]: v for v in variants.make("ablations", profile, INFO, dataset)}
         self.assertEqual([n for n in found if n.startswith("only-")][:3], ["only-sd", "only-dino", "only-clip"])
         self.assertIn("pair-dino-clip", found)
         self.assertNotIn("no-stuff-filter", found)
         self.assertIn("tune", found["no-background"])
         self.assertEqual(found["n-4"]["options"]["generation"], {"num_steps": 9, "num_pictures": 4})
+        self.assertEqual(found["full"]["profile"], "fast")
         self.assertEqual(found["steps-20"]["options"]["generation"]["num_steps"], 20)
         part = found["only-part"]["options"]["segment"]
         self.assertEqual(part, {"use_class_level": False, "use_instance_level": False, "use_part_level": True})
         stuff = scene_datasets.scenes("scenes-stuff", self.root, "test")
-        names = [v["name"] for v in variants.make("full,parts", {}, INFO, stuff)]
+        names = [v["name"] for v in variants.make("full,parts", variants.profile("default"), INFO, stuff)]
         self.assertIn("no-stuff-filter", names)
         self.assertEqual(names.count("full"), 1)
         with self.assertRaisesRegex(ValueError, "allowed are full"):
-            variants.make("everything", {}, INFO, dataset)
+            variants.make("everything", profile, INFO, dataset)
 
     def counts(self, wrong):
         """Two pictures of 100 pixels of each label; `wrong` of class 1 are called background."""

@@ -110,7 +110,8 @@ TEST(SubsetSearch, KeepsClassesAtOrAboveTheirShare) {
 
 TEST(SubsetSearch, ListsEverySubsetOnceWithItsText) {
   const Subsets subsets =
-      ListSubsets(std::vector<std::string>{"bag", "cat", "dog"});
+      ListSubsets(std::vector<std::string>{"bag", "cat", "dog"},
+                  /*articles=*/true);
   ASSERT_EQ(subsets.texts.size(), 7u);
   EXPECT_EQ(subsets.texts[0], "a bag");
   EXPECT_EQ(subsets.texts[2], "a bag and a cat");

@@ -74,7 +74,7 @@ TEST(PipelineParity, FeaturesOfEverySpace) {
   for (const auto& space : (*models)->spaces) {
     const auto features =
         (*device)->MapBatch(image.unsqueeze(0), [&](const torch::Tensor& x) {
-          return space->Extract(x, /*noise_seed=*/43);
+          return space->Extract(x, {.seed = 43});
         });
     ASSERT_TRUE(features.ok()) << features.status();
     EXPECT_EQ(features->size(1), space->feature_dim());
