@@ -92,7 +92,7 @@ TEST(ExplainPictureTest, ShowsPhotoScoresAndSupportPictures) {
   EXPECT_GT(blue, 560 * 280 * 95 / 100);
   EXPECT_LT(blue, 560 * 280);
   // Half of each of three pictures is inside its mask.
-  EXPECT_GT(green, 3 * 128 * 100 / 2 * 9 / 10);
+  EXPECT_GT(green, 3 * 128 * 100 / 2 * 8 / 10);
   EXPECT_LT(green, 3 * 128 * 100 / 2 + 1);
   // The bar of the score: 0.8125 of its length.
   EXPECT_GT(orange, 2000);

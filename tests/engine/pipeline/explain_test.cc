@@ -294,17 +294,21 @@ TEST_F(ExplainTest, AClassIsExplainedWhereItScoresHighest) {
   }
 }
 
-// Without PAMR the fused score is the mean of the spaces' scores, and each of
-// these what the space alone would say.
+// Without PAMR the fused score is the weighted mean of the spaces' scores, and
+// each of these what the space alone would say.
 TEST_F(ExplainTest, SpacesScoreWhatTheyAddToTheFusion) {
   const Image image = MakePicture(70, 41);
   const ExplainTarget target{.x = 33, .y = 29};
-  const Explanation fused = Explain(image, Named(), Plain(), target);
+  SegmentOptions options = Plain();
+  options.space_weights = {{"vision", 2.5}, {"keys", 0.5}};
+  const Explanation fused = Explain(image, Named(), options, target);
   for (const ExplainedClass& one : fused.classes) {
     ASSERT_EQ(one.spaces.size(), 3u);
     double sum = 0;
     for (const SpaceEvidence& evidence : one.spaces) {
-      sum += evidence.score;
+      const auto weight = options.space_weights.find(evidence.space);
+      sum += evidence.score *
+             (weight == options.space_weights.end() ? 1 : weight->second);
       EXPECT_LE(evidence.winner.cosine, evidence.score + 2e-6);
       SegmentOptions alone = Plain();
       alone.spaces = {evidence.space};
@@ -312,7 +316,7 @@ TEST_F(ExplainTest, SpacesScoreWhatTheyAddToTheFusion) {
       EXPECT_NEAR(Find(answer, one.label)->score, std::max(evidence.score, 0.0),
                   2e-6);
     }
-    EXPECT_NEAR(one.score, std::max(sum / 3, 0.0), 2e-6);
+    EXPECT_NEAR(one.score, std::max(sum / 4, 0.0), 2e-6);
   }
 }
 
