@@ -17,6 +17,7 @@ constexpr char kDescription[] =
 constexpr char kFooter[] = R"(Examples:
   ovdiff add "red sneaker" "blue bag" --vocabulary shop
   ovdiff segment photo.jpg --vocabulary shop -o out/
+  ovdiff explain photo.jpg --at 120,88 --vocabulary shop
   ovdiff stream frames/ --vocabulary shop -o out/ --json
   ovdiff classes --vocabulary shop --json | jq -r '.classes[].name'
   ovdiff export --vocabulary shop > shop.ovpack
@@ -54,6 +55,7 @@ void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
 void RegisterCommands(Registry& registry) {
   RegisterAdd(registry);
   RegisterSegment(registry);
+  RegisterExplain(registry);
   RegisterStream(registry);
   RegisterVocabularyCommands(registry);
   RegisterPacks(registry);

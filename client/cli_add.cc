@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli_commands.h"
 #include "client/given_pictures.h"
@@ -29,6 +30,7 @@ struct AddFlags {
   std::string profile;
   std::optional<std::string> mask_source;
   std::optional<double> prune_share;
+  std::optional<double> similar_threshold;
   std::string request_id;
   bool detach = false;
   bool dry_run = false;
@@ -54,6 +56,9 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
     if (!flags.prompts.empty()) {
       spec.set_prompt(flags.prompts[i]);
     }
+  }
+  if (flags.similar_threshold) {
+    request.set_similar_threshold(*flags.similar_threshold);
   }
   v1::BuildOptions& options = *request.mutable_options();
   if (flags.pictures) options.set_num_pictures(*flags.pictures);
@@ -103,7 +108,18 @@ std::string StateWord(v1::JobState state) {
   return word;
 }
 
+void WarnOfConfusion(const v1::Job& job, std::ostream& err) {
+  for (const v1::ClassProgress& progress : job.classes()) {
+    for (const v1::SimilarClass& similar : progress.similar()) {
+      err << absl::StrFormat("warning: \"%s\" can be taken for \"%s\" (%.2f)\n",
+                             Printable(progress.name()),
+                             Printable(similar.name()), similar.cosine());
+    }
+  }
+}
+
 void PrintJob(const v1::Job& job, const Session& session) {
+  WarnOfConfusion(job, session.console.err);
   if (session.flags.json) {
     session.Print(ToJson(job));
     return;
@@ -326,6 +342,11 @@ void RegisterAdd(Registry& registry) {
           "What to paint where the name misleads (\"computer mouse\"); one "
           "for each NAME, in order")
       ->allow_extra_args(false);
+  command
+      .add_option("--similar-threshold", flags->similar_threshold,
+                  "Warn of classes that are this alike: cosine of their "
+                  "nearest prototypes (default: 0.95)")
+      ->check(CLI::Range(-1.0, 1.0));
   command.add_option("--request-id", flags->request_id,
                      "Name of the job; the same id attaches to the same job");
   command.add_flag("--detach", flags->detach,

@@ -85,6 +85,8 @@ struct SegmentFlags {
 };
 
 void AddSegmentFlags(CLI::App& command, SegmentFlags& flags);
+// Of these, all but those that say which classes.
+void AddCompareFlags(CLI::App& command, SegmentFlags& flags);
 v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags);
 void AddVocabularyFlag(CLI::App& command, std::string& vocabulary,
                        bool required);
@@ -110,6 +112,7 @@ std::vector<std::string> OutputNames(const std::vector<std::string>& paths);
 
 void RegisterAdd(Registry& registry);
 void RegisterDiff(Registry& registry);
+void RegisterExplain(Registry& registry);
 void RegisterJobs(Registry& registry);
 void RegisterVocabularyCommands(Registry& registry);
 void RegisterPacks(Registry& registry);

@@ -166,6 +166,10 @@ void AddSegmentFlags(CLI::App& command, SegmentFlags& flags) {
       .add_option("-c,--class,--classes", flags.classes,
                   "Only this class of the vocabulary; may be repeated")
       ->allow_extra_args(false);
+  AddCompareFlags(command, flags);
+}
+
+void AddCompareFlags(CLI::App& command, SegmentFlags& flags) {
   const char* group =
       "How to compare (defaults: the server's, see `ovdiff info`)";
   command

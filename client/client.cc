@@ -21,6 +21,7 @@ constexpr char kServiceConfig[] = R"({"methodConfig":[{
   "name":[
     {"service":"ovdiff.v1.InfoService"},
     {"service":"ovdiff.v1.SegmentationService","method":"Segment"},
+    {"service":"ovdiff.v1.SegmentationService","method":"Explain"},
     {"service":"ovdiff.v1.StoreService","method":"GetStoreStats"},
     {"service":"ovdiff.v1.StoreService","method":"VerifyStore"},
     {"service":"ovdiff.v1.VocabularyService","method":"AddClasses"},
@@ -318,6 +319,12 @@ Client::DiffVocabularyVersions(const v1::DiffVocabularyVersionsRequest& request,
 absl::StatusOr<v1::SegmentResponse> Client::Segment(
     const v1::SegmentRequest& request, const CallOptions& options) {
   return Unary(*segmentation_, &v1::SegmentationService::StubInterface::Segment,
+               request, options, options_.timeout);
+}
+
+absl::StatusOr<v1::ExplainResponse> Client::Explain(
+    const v1::ExplainRequest& request, const CallOptions& options) {
+  return Unary(*segmentation_, &v1::SegmentationService::StubInterface::Explain,
                request, options, options_.timeout);
 }
 

@@ -136,6 +136,8 @@ class Client {
 
   absl::StatusOr<v1::SegmentResponse> Segment(const v1::SegmentRequest& request,
                                               const CallOptions& options = {});
+  absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                              const CallOptions& options = {});
   // Opens a stream and configures it; frames follow through the session.
   absl::StatusOr<std::unique_ptr<StreamSession>> StreamSegment(
       const v1::StreamConfig& config, const CallOptions& options = {});

@@ -203,6 +203,13 @@ class EngineImpl final : public Engine {
     return builder_.Build(support, options, control, progress);
   }
 
+  absl::StatusOr<std::vector<PictureMasks>> MakePictureMasks(
+      const SupportSet& support, absl::Span<const int> wanted,
+      const PrototypeOptions& options, const CallControl& control) override {
+    OVDIFF_RETURN_IF_ERROR(Validate(options));
+    return builder_.MakePictureMasks(support, wanted, options, control);
+  }
+
   absl::StatusOr<std::shared_ptr<const LoadedPrototypes>> LoadPrototypes(
       const PrototypeSet& set) override {
     std::shared_ptr<const LoadedPrototypes> loaded;
@@ -227,11 +234,13 @@ class EngineImpl final : public Engine {
     return segmenter_->Segment(image, classes, options, control);
   }
 
-  absl::StatusOr<Explanation> Explain(
-      const Image& /*image*/, absl::Span<const SegmentClass> /*classes*/,
-      const SegmentOptions& /*options*/, const ExplainTarget& /*target*/,
-      const CallControl& /*control*/) override {
-    return absl::UnimplementedError("TODO(branch explain)");
+  absl::StatusOr<Explanation> Explain(const Image& image,
+                                      absl::Span<const SegmentClass> classes,
+                                      const SegmentOptions& options,
+                                      const ExplainTarget& target,
+                                      const CallControl& control) override {
+    OVDIFF_RETURN_IF_ERROR(Validate(options));
+    return segmenter_->Explain(image, classes, options, target, control);
   }
 
  private:

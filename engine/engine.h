@@ -50,6 +50,15 @@ struct ClassResult {
       0;  // Largest fused cosine similarity anywhere; 0 if not kept.
 };
 
+struct StageTimings {
+  absl::Duration
+      queue;  // Waiting for the device, summed over batches waited on.
+  absl::Duration prefilter;
+  absl::Duration
+      features;  // Windows through all feature spaces, queue included.
+  absl::Duration matching;
+};
+
 // How similar one pixel of a picture is to one prototype.
 struct PrototypeMatch {
   size_t class_index = 0;  // Among the call's classes: whose it is.
@@ -65,9 +74,11 @@ struct SpaceEvidence {
 };
 
 struct ExplainedClass {
-  uint16_t label = 0;                 // 0: background.
-  double score = 0;                   // Fused: what labels are chosen by.
-  std::vector<SpaceEvidence> spaces;  // In fusion order.
+  uint16_t label = 0;  // 0: background.
+  double score = 0;    // Fused: what labels are chosen by.
+  // In fusion order. Spaces in which it has no vector of the levels in use are
+  // left out; background of a threshold has none.
+  std::vector<SpaceEvidence> spaces;
 };
 
 // What pixel to explain: (x, y) of the input picture, or where the class of
@@ -83,15 +94,14 @@ struct Explanation {
   int y = 0;
   std::vector<ExplainedClass> classes;  // Best first; kept ones, background.
   std::vector<bool> kept;  // By the call's classes: passed the prefilter.
+  StageTimings timings;
 };
 
-struct StageTimings {
-  absl::Duration
-      queue;  // Waiting for the device, summed over batches waited on.
-  absl::Duration prefilter;
-  absl::Duration
-      features;  // Windows through all feature spaces, queue included.
-  absl::Duration matching;
+// Where a support picture shows its class, and where it surely does not.
+struct PictureMasks {
+  int side = 0;                     // Of the square that the picture became.
+  std::vector<uint8_t> foreground;  // [side, side], row-major, 1 inside.
+  std::vector<uint8_t> background;  // Likewise; disjoint from it.
 };
 
 struct Segmentation {
@@ -198,6 +208,13 @@ class Engine {
       const SupportSet& support, const PrototypeOptions& options,
       const CallControl& control, const ProgressCallback& progress) = 0;
 
+  // The masks that BuildPrototypeSet() takes vectors by, of the pictures of
+  // `wanted`: their indices in the set, in that order. Fails as above, and with
+  // kInvalidArgument for an index of no picture.
+  virtual absl::StatusOr<std::vector<PictureMasks>> MakePictureMasks(
+      const SupportSet& support, absl::Span<const int> wanted,
+      const PrototypeOptions& options, const CallControl& control) = 0;
+
   // kFailedPrecondition if a space or vector length is not this bundle's.
   virtual absl::StatusOr<std::shared_ptr<const LoadedPrototypes>>
   LoadPrototypes(const PrototypeSet& set) = 0;
@@ -211,8 +228,8 @@ class Engine {
       const SegmentOptions& options, const CallControl& control) = 0;
 
   // Why Segment() gives the target's pixel its label. Fails as Segment(), and
-  //   kInvalidArgument    a point outside of the picture, a label of no class
-  //   kFailedPrecondition the prefilter dropped the class of target.label
+  //   kInvalidArgument  a point outside of the picture, a label of no class
+  //   kNotFound         the prefilter dropped the class of target.label
   virtual absl::StatusOr<Explanation> Explain(
       const Image& image, absl::Span<const SegmentClass> classes,
       const SegmentOptions& options, const ExplainTarget& target,

@@ -32,6 +32,7 @@ inline constexpr char kPrototypeMissing[] = "PROTOTYPE_MISSING";
 inline constexpr char kPrototypeStale[] = "PROTOTYPE_STALE";
 inline constexpr char kPrototypeDamaged[] = "PROTOTYPE_DAMAGED";
 inline constexpr char kNoForeground[] = "NO_FOREGROUND";
+inline constexpr char kClassFiltered[] = "CLASS_FILTERED";
 inline constexpr char kStoreBusy[] = "STORE_BUSY";
 inline constexpr char kStoreState[] = "STORE_STATE";
 inline constexpr char kNoBackupFolder[] = "NO_BACKUP_FOLDER";
@@ -54,16 +55,19 @@ inline constexpr char kStoreUnavailable[] = "STORE_UNAVAILABLE";
 inline constexpr char kStoreDamaged[] = "STORE_DAMAGED";
 inline constexpr char kInternal[] = "INTERNAL";
 
-inline constexpr std::array<absl::string_view, 35> kAll = {
-    kInvalidField,       kInvalidImage,     kImageTooLarge,   kInvalidOption,
-    kInvalidPageToken,   kDuplicateClass,   kRequestIdReused, kStreamOrder,
-    kVocabularyNotFound, kClassNotFound,    kJobNotFound,     kVocabularyEmpty,
-    kVocabularyFull,     kPrototypeMissing, kPrototypeStale,  kPrototypeDamaged,
-    kNoForeground,       kPackDamaged,      kPackFormat,      kPackForeign,
-    kPackUntrusted,      kPackTooLarge,     kClassConflict,   kQueueFull,
-    kDraining,           kFrameDropped,     kCancelled,       kDeadlineExceeded,
-    kResourceExhausted,  kStoreUnavailable, kStoreBusy,       kStoreState,
-    kNoBackupFolder,     kStoreDamaged,     kInternal};
+inline constexpr std::array<absl::string_view, 36> kAll = {
+    kInvalidField,     kInvalidImage,     kImageTooLarge,
+    kInvalidOption,    kInvalidPageToken, kDuplicateClass,
+    kRequestIdReused,  kStreamOrder,      kVocabularyNotFound,
+    kClassNotFound,    kJobNotFound,      kVocabularyEmpty,
+    kVocabularyFull,   kPrototypeMissing, kPrototypeStale,
+    kPrototypeDamaged, kNoForeground,     kClassFiltered,
+    kPackDamaged,      kPackFormat,       kPackForeign,
+    kPackUntrusted,    kPackTooLarge,     kClassConflict,
+    kQueueFull,        kDraining,         kFrameDropped,
+    kCancelled,        kDeadlineExceeded, kResourceExhausted,
+    kStoreUnavailable, kStoreBusy,        kStoreState,
+    kNoBackupFolder,   kStoreDamaged,     kInternal};
 
 }  // namespace ovdiff::server::reasons
 

@@ -70,8 +70,9 @@ absl::Status JobQueue::Start() {
   }
   ForgetOld();
   for (int i = 0; i < options_.build_threads; ++i) {
-    threads_.emplace_back([this] { RunWorker(); });
+    threads_.emplace_back([this] { RunWorker(&JobQueue::waiting_); });
   }
+  threads_.emplace_back([this] { RunWorker(&JobQueue::linked_); });
   threads_.emplace_back([this] { RunNotifier(); });
   return absl::OkStatus();
 }
@@ -226,7 +227,7 @@ absl::StatusOr<JobQueue::JobPtr> JobQueue::Cancel(const std::string& id) {
   bool was_waiting = false;
   {
     MutexLock lock(&mutex_);
-    was_waiting = std::erase(waiting_, job) > 0;
+    was_waiting = std::erase(waiting_, job) > 0 || std::erase(linked_, job) > 0;
   }
   if (was_waiting) {
     EndJob(job);
@@ -242,9 +243,9 @@ void JobQueue::Enqueue(const JobPtr& job) {
   {
     MutexLock lock(&mutex_);
     // Cancel() looks for the job in the queue under this lock.
-    if (has_work && !job->is_cancelled()) {
-      waiting_.push_back(job);
-      work_.Signal();
+    if (!job->is_cancelled()) {
+      (has_work ? waiting_ : linked_).push_back(job);
+      work_.SignalAll();
       return;
     }
   }
@@ -262,6 +263,7 @@ void JobQueue::Stop() {
     MutexLock lock(&mutex_);
     stopping_ = true;
     waiting_.clear();
+    linked_.clear();
     for (const auto& [id, job] : jobs_) {
       active.push_back(job);
     }

@@ -63,7 +63,8 @@ class JobQueue {
   absl::StatusOr<JobPtr> Register(const JobPtr& job, bool has_request_id);
   void Resume(storage::v1::JobRecord record);
 
-  void RunWorker();
+  // `queue`: waiting_ or linked_.
+  void RunWorker(std::deque<JobPtr> JobQueue::*queue);
   void RunNotifier();
   void RunJob(const JobPtr& job);
   // All classes of which the store has the record, in one write.
@@ -72,6 +73,9 @@ class JobQueue {
   absl::Status Publish(const JobPtr& job, const std::vector<int>& indices,
                        const std::vector<store::NewClass>& classes,
                        v1::CacheHit hit);
+  // Fills in which others the finished classes `indices` can be taken for. Not
+  // being able to say changes nothing else.
+  void Forecast(const JobPtr& job, const std::vector<int>& indices);
   void FailClass(const JobPtr& job, int index, const absl::Status& status);
   void EndJob(const JobPtr& job);
   void Save(const JobPtr& job);
@@ -93,6 +97,8 @@ class JobQueue {
   CondVar stopped_;  // The end.
   std::map<std::string, JobPtr> jobs_ ABSL_GUARDED_BY(mutex_);
   std::deque<JobPtr> waiting_ ABSL_GUARDED_BY(mutex_);
+  // Jobs with nothing to build: they do not wait for those that have.
+  std::deque<JobPtr> linked_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

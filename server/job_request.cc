@@ -50,6 +50,10 @@ std::string ContentHash(const v1::AddClassesRequest& request) {
   update(options.has_prompt_template(), options.prompt_template());
   update(options.has_negative_prompt(), options.negative_prompt());
   update(options.has_num_parts(), absl::StrCat(options.num_parts()));
+  if (request.has_similar_threshold()) {
+    hash.UpdateField("similar_threshold");
+    hash.UpdateField(absl::StrCat(request.similar_threshold()));
+  }
   // What came after the first release: only where it is asked for, so that
   // requests from before keep their hash.
   v1::BuildOptions later = options;
@@ -77,6 +81,23 @@ v1::ClassSpec WithKind(v1::ClassSpec spec) {
   return spec;
 }
 
+std::string ThresholdText(const v1::AddClassesRequest& request) {
+  return request.has_similar_threshold()
+             ? absl::StrCat(request.similar_threshold())
+             : "unset";
+}
+
+absl::Status ValidateThreshold(const v1::AddClassesRequest& request) {
+  const double threshold = request.similar_threshold();
+  if (threshold >= -1 && threshold <= 1) {  // Not NaN.
+    return absl::OkStatus();
+  }
+  return FieldError(
+      "similar_threshold",
+      absl::StrCat("similar_threshold is ", threshold, "; -1 to 1 are allowed"),
+      reasons::kInvalidField);
+}
+
 }  // namespace
 
 absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
@@ -87,6 +108,7 @@ absl::Status ValidateJobRequest(const v1::AddClassesRequest& request,
   OVDIFF_RETURN_IF_ERROR(ValidateJobId(request.request_id(), "request_id",
                                        /*may_be_empty=*/true));
   OVDIFF_RETURN_IF_ERROR(ValidateClasses(request.classes(), limits));
+  OVDIFF_RETURN_IF_ERROR(ValidateThreshold(request));
   OVDIFF_RETURN_IF_ERROR(ValidateBuildOptions(options, engine, limits));
   for (int i = 0; i < request.classes_size(); ++i) {
     OVDIFF_RETURN_IF_ERROR(ValidatePromptsFit(request.classes(i),
@@ -194,6 +216,10 @@ absl::Status RequestIdReused(const v1::AddClassesRequest& held,
                 : "");
       }
     }
+  }
+  if (difference.empty() && ThresholdText(held) != ThresholdText(wanted)) {
+    difference = absl::StrCat("similar_threshold ", ThresholdText(held),
+                              ", not ", ThresholdText(wanted));
   }
   if (difference.empty()) {
     difference = absl::StrCat("options {", held.options().ShortDebugString(),

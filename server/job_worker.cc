@@ -1,5 +1,7 @@
 // The half of JobQueue that does the work: linking, building, publishing.
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -11,23 +13,41 @@
 #include "server/grpc_status.h"
 #include "server/job_queue.h"
 #include "server/log.h"
+#include "server/similar_classes.h"
 #include "server/validation.h"
+#include "store/pack/vocabulary_diff.h"
 
 namespace ovdiff::server {
+namespace {
 
-void JobQueue::RunWorker() {
+// Classes that were linked, or finished before the server stopped. Those whose
+// forecast was made and found nothing are among them: it is made once more.
+std::vector<int> Unforecast(const v1::Job& job) {
+  std::vector<int> indices;
+  for (int i = 0; i < job.classes_size(); ++i) {
+    if (job.classes(i).stage() == v1::CLASS_STAGE_DONE &&
+        job.classes(i).similar().empty()) {
+      indices.push_back(i);
+    }
+  }
+  return indices;
+}
+
+}  // namespace
+
+void JobQueue::RunWorker(std::deque<JobPtr> JobQueue::*queue) {
   while (true) {
     JobPtr job;
     {
       MutexLock lock(&mutex_);
-      while (waiting_.empty() && !stopping_) {
+      while ((this->*queue).empty() && !stopping_) {
         work_.Wait(&mutex_);
       }
       if (stopping_) {
         return;
       }
-      job = waiting_.front();
-      waiting_.pop_front();
+      job = (this->*queue).front();
+      (this->*queue).pop_front();
     }
     RunJob(job);
   }
@@ -40,6 +60,7 @@ void JobQueue::RunJob(const JobPtr& job) {
     CountJobs();
   }
   LinkStored(job);
+  Forecast(job, Unforecast(job->Snapshot()));
   for (int i = 0; i < job->request().classes_size(); ++i) {
     if (IsTerminal(job->class_stage(i))) {
       continue;
@@ -124,6 +145,9 @@ void JobQueue::BuildClass(const JobPtr& job, int index) {
        {"cache_hit", v1::CacheHit_Name(hit)},
        {"code", CodeName(status.code())},
        {"seconds", absl::ToDoubleSeconds(absl::Now() - start)}});
+  if (status.ok()) {
+    Forecast(job, {index});
+  }
   Save(job);
 }
 
@@ -153,6 +177,52 @@ absl::Status JobQueue::Publish(const JobPtr& job,
     });
   }
   return absl::OkStatus();
+}
+
+void JobQueue::Forecast(const JobPtr& job, const std::vector<int>& indices) {
+  const v1::AddClassesRequest& request = job->request();
+  std::map<std::string, int> index_of;
+  std::set<std::string> names;
+  for (const int index : indices) {
+    index_of[request.classes(index).name()] = index;
+    names.insert(request.classes(index).name());
+  }
+  const auto find = [&]() -> absl::StatusOr<SimilarClasses> {
+    OVDIFF_ASSIGN_OR_RETURN(const auto vocabulary,
+                            cache_.GetVocabulary(request.vocabulary(), 0));
+    return FindSimilarClasses(store_, *vocabulary, names,
+                              request.has_similar_threshold()
+                                  ? request.similar_threshold()
+                                  : store::DiffOptions().confusable_threshold,
+                              job->control());
+  };
+  if (names.empty()) {
+    return;
+  }
+  const absl::StatusOr<SimilarClasses> similar = find();
+  if (!similar.ok()) {
+    if (!absl::IsCancelled(similar.status())) {
+      Log(LogLevel::kWarning, "forecast_failed",
+          {{"job", job->id()}, {"error", similar.status().ToString()}});
+    }
+    return;
+  }
+  if (similar->num_pairs_left_out > 0) {
+    Log(LogLevel::kWarning, "forecast_incomplete",
+        {{"job", job->id()}, {"pairs_left_out", similar->num_pairs_left_out}});
+  }
+  for (const auto& [name, others] : similar->by_name) {
+    const int index = index_of.at(name);
+    job->ModifyClass(index, [&](v1::ClassProgress& progress) {
+      progress.mutable_similar()->Assign(others.begin(), others.end());
+    });
+    Log(LogLevel::kWarning, "class_confusable",
+        {{"job", job->id()},
+         {"vocabulary", request.vocabulary()},
+         {"index", index},
+         {"similar_classes", others.size()},
+         {"cosine", others.front().cosine()}});
+  }
 }
 
 void JobQueue::FailClass(const JobPtr& job, int index,

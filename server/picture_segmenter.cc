@@ -106,6 +106,33 @@ absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::Plan(
                    config.label_map_format()});
 }
 
+absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::Plan(
+    const v1::ExplainRequest& request) const {
+  return MakePlan({request.vocabulary(), request.version(), request.classes(),
+                   request.profile(), request.options(),
+                   v1::LABEL_MAP_FORMAT_UNSPECIFIED});
+}
+
+absl::StatusOr<const store::ClassEntry*> PictureSegmenter::FindClass(
+    const SegmentPlan& plan, const std::string& name) const {
+  OVDIFF_RETURN_IF_ERROR(ValidateClassName(name, "class_name", limits_));
+  for (const store::ClassEntry* entry : plan.entries) {
+    if (entry->name == name) {
+      return entry;
+    }
+  }
+  for (const store::ClassEntry& entry : plan.vocabulary->classes) {
+    if (entry.name == name) {
+      return FieldError("class_name",
+                        absl::StrCat("class_name ", Quoted(name),
+                                     " is not among classes; name it there "
+                                     "too, or leave classes empty"),
+                        reasons::kInvalidField);
+    }
+  }
+  return ClassNotFound(name, *plan.vocabulary);
+}
+
 absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::MakePlan(
     const PlanRequest& request) const {
   OVDIFF_RETURN_IF_ERROR(ValidateVocabularyName(request.vocabulary));
@@ -136,40 +163,52 @@ absl::StatusOr<std::shared_ptr<const SegmentPlan>> PictureSegmenter::MakePlan(
   return std::shared_ptr<const SegmentPlan>(std::move(plan));
 }
 
-absl::StatusOr<v1::SegmentResponse> PictureSegmenter::Run(
-    const SegmentPlan& plan, const v1::Image& image, absl::Time arrival,
+absl::StatusOr<SegmentInput> PictureSegmenter::Read(
+    const SegmentPlan& plan, const v1::Image& image,
     const CallControl& control) const {
   OVDIFF_RETURN_IF_ERROR(control.Check());
-  const absl::Time start = absl::Now();
-  OVDIFF_ASSIGN_OR_RETURN(const Image pixels, ToImage(image, limits_));
-  const absl::Duration decode = absl::Now() - start;
-  OVDIFF_ASSIGN_OR_RETURN(const std::vector<LoadedClass> loaded,
-                          cache_.Load(plan.entries, control));
-  std::vector<engine::SegmentClass> classes(plan.entries.size());
-  for (size_t i = 0; i < classes.size(); ++i) {
+  SegmentInput input;
+  input.start = absl::Now();
+  OVDIFF_ASSIGN_OR_RETURN(input.pixels, ToImage(image, limits_));
+  input.decode = absl::Now() - input.start;
+  OVDIFF_ASSIGN_OR_RETURN(input.loaded, cache_.Load(plan.entries, control));
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
     const store::ClassEntry& entry = *plan.entries[i];
-    classes[i] = {entry.label, entry.name, entry.kind, loaded[i].prototypes};
+    input.classes.push_back(
+        {entry.label, entry.name, entry.kind, input.loaded[i].prototypes});
   }
-  OVDIFF_ASSIGN_OR_RETURN(
-      const engine::Segmentation segmentation,
-      engine_.Segment(pixels, classes, plan.options, control));
-  OVDIFF_ASSIGN_OR_RETURN(v1::SegmentResponse response,
-                          ToResponse(plan, loaded, segmentation));
+  return input;
+}
 
-  const engine::StageTimings& stages = segmentation.timings;
-  v1::SegmentTiming& timing = *response.mutable_timing();
-  timing.set_decode_seconds(absl::ToDoubleSeconds(decode));
+v1::SegmentTiming PictureSegmenter::Timing(const SegmentInput& input,
+                                           const engine::StageTimings& stages,
+                                           absl::Time arrival) const {
+  v1::SegmentTiming timing;
+  timing.set_decode_seconds(absl::ToDoubleSeconds(input.decode));
   timing.set_queue_seconds(
-      absl::ToDoubleSeconds(start - arrival + stages.queue));
+      absl::ToDoubleSeconds(input.start - arrival + stages.queue));
   timing.set_prefilter_seconds(absl::ToDoubleSeconds(stages.prefilter));
   timing.set_features_seconds(absl::ToDoubleSeconds(stages.features));
   timing.set_matching_seconds(absl::ToDoubleSeconds(stages.matching));
   timing.set_total_seconds(absl::ToDoubleSeconds(absl::Now() - arrival));
   metrics_.QueueWait("device", stages.queue);
-  metrics_.SegmentStage("decode", decode);
+  metrics_.SegmentStage("decode", input.decode);
   metrics_.SegmentStage("prefilter", stages.prefilter);
   metrics_.SegmentStage("features", stages.features);
   metrics_.SegmentStage("matching", stages.matching);
+  return timing;
+}
+
+absl::StatusOr<v1::SegmentResponse> PictureSegmenter::Run(
+    const SegmentPlan& plan, const v1::Image& image, absl::Time arrival,
+    const CallControl& control) const {
+  OVDIFF_ASSIGN_OR_RETURN(const SegmentInput input, Read(plan, image, control));
+  OVDIFF_ASSIGN_OR_RETURN(
+      const engine::Segmentation segmentation,
+      engine_.Segment(input.pixels, input.classes, plan.options, control));
+  OVDIFF_ASSIGN_OR_RETURN(v1::SegmentResponse response,
+                          ToResponse(plan, input.loaded, segmentation));
+  *response.mutable_timing() = Timing(input, segmentation.timings, arrival);
   return response;
 }
 

@@ -25,6 +25,15 @@ struct SegmentPlan {
   v1::LabelMapFormat label_map_format = v1::LABEL_MAP_FORMAT_PNG;
 };
 
+// A picture and a plan's classes, ready for the engine.
+struct SegmentInput {
+  Image pixels;
+  std::vector<LoadedClass> loaded;  // As plan.entries; so are these.
+  std::vector<engine::SegmentClass> classes;
+  absl::Time start;  // Of decoding.
+  absl::Duration decode;
+};
+
 // Thread-safe. Blocks: never on a gRPC thread.
 class PictureSegmenter {
  public:
@@ -39,6 +48,13 @@ class PictureSegmenter {
       const v1::SegmentRequest& request) const;
   absl::StatusOr<std::shared_ptr<const SegmentPlan>> Plan(
       const v1::StreamConfig& config) const;
+  absl::StatusOr<std::shared_ptr<const SegmentPlan>> Plan(
+      const v1::ExplainRequest& request) const;
+
+  // The entry of a class that the plan compares with. kInvalidArgument about
+  // field `class_name`, or kNotFound as Plan().
+  absl::StatusOr<const store::ClassEntry*> FindClass(
+      const SegmentPlan& plan, const std::string& name) const;
 
   // `arrival`: when the request was first looked at, for the timings. Fails as
   // image_codec.h, VocabularyCache::Load() and Engine::Segment() do.
@@ -46,6 +62,15 @@ class PictureSegmenter {
                                           const v1::Image& image,
                                           absl::Time arrival,
                                           const CallControl& control) const;
+
+  // The two halves of Run() around the engine: what it is given, and what it
+  // took, which is also counted.
+  absl::StatusOr<SegmentInput> Read(const SegmentPlan& plan,
+                                    const v1::Image& image,
+                                    const CallControl& control) const;
+  v1::SegmentTiming Timing(const SegmentInput& input,
+                           const engine::StageTimings& stages,
+                           absl::Time arrival) const;
 
   // The plan's class table, areas and scores 0, by label.
   static std::vector<v1::SegmentedClass> ClassTable(const SegmentPlan& plan);

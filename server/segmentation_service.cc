@@ -20,9 +20,11 @@ constexpr MethodInfo kStreamSegment = {"bidi_stream", kService,
 }  // namespace
 
 SegmentationServiceImpl::SegmentationServiceImpl(
-    const PictureSegmenter& segmenter, Executor& segment_executor,
-    Executor& control_executor, Metrics& metrics, const Limits& limits)
+    const PictureSegmenter& segmenter, const PictureExplainer& explainer,
+    Executor& segment_executor, Executor& control_executor, Metrics& metrics,
+    const Limits& limits)
     : segmenter_(segmenter),
+      explainer_(explainer),
       segment_executor_(segment_executor),
       control_executor_(control_executor),
       metrics_(metrics),
@@ -46,6 +48,28 @@ grpc::ServerUnaryReactor* SegmentationServiceImpl::Segment(
         OVDIFF_ASSIGN_OR_RETURN(
             *response, segmenter_.Run(*plan, request->image(),
                                       call.record.start_time(), call.control));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* SegmentationServiceImpl::Explain(
+    grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
+    v1::ExplainResponse* response) {
+  const UnaryCall::Options options{
+      .metrics = metrics_,
+      .executor = segment_executor_,
+      .method = {"unary", kService, "Explain"},
+      .bytes = ImageBytes(request->image()),
+      .default_deadline = limits_.max_segment_seconds};
+  return UnaryCall::Start(
+      options, context,
+      [this, request, response](CallScope& call) -> absl::Status {
+        OVDIFF_ASSIGN_OR_RETURN(const auto plan, segmenter_.Plan(*request));
+        call.record.Note("vocabulary", plan->vocabulary->id.name);
+        call.record.Note("version", plan->vocabulary->version);
+        OVDIFF_ASSIGN_OR_RETURN(
+            *response, explainer_.Run(*request, *plan, call.record.start_time(),
+                                      call.control));
         return absl::OkStatus();
       });
 }

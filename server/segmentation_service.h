@@ -9,6 +9,7 @@
 #include "ovdiff/v1/segmentation_service.grpc.pb.h"
 #include "server/executor.h"
 #include "server/metrics.h"
+#include "server/picture_explainer.h"
 #include "server/picture_segmenter.h"
 #include "server/server_options.h"
 #include "server/stream_session.h"
@@ -21,6 +22,7 @@ class SegmentationServiceImpl final
  public:
   // REQUIRES: all outlive it.
   SegmentationServiceImpl(const PictureSegmenter& segmenter,
+                          const PictureExplainer& explainer,
                           Executor& segment_executor,
                           Executor& control_executor, Metrics& metrics,
                           const Limits& limits);
@@ -31,6 +33,10 @@ class SegmentationServiceImpl final
   grpc::ServerBidiReactor<v1::StreamSegmentRequest, v1::StreamSegmentResponse>*
   StreamSegment(grpc::CallbackServerContext* context) override;
 
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context,
+                                    const v1::ExplainRequest* request,
+                                    v1::ExplainResponse* response) override;
+
   // Opens no more streams; the open ones answer what is in flight and end.
   void Drain();
 
@@ -38,6 +44,7 @@ class SegmentationServiceImpl final
   void Forget(StreamSession* session);
 
   const PictureSegmenter& segmenter_;
+  const PictureExplainer& explainer_;
   Executor& segment_executor_;
   Executor& control_executor_;
   Metrics& metrics_;

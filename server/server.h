@@ -18,6 +18,7 @@
 #include "server/measured_store.h"
 #include "server/metrics.h"
 #include "server/pack_importer.h"
+#include "server/picture_explainer.h"
 #include "server/picture_segmenter.h"
 #include "server/readiness.h"
 #include "server/segmentation_service.h"
@@ -75,6 +76,7 @@ class Server {
   Executor pack_executor_;
   VocabularyCache cache_;
   PictureSegmenter segmenter_;
+  PictureExplainer explainer_;
   JobQueue jobs_;
   PackImporter importer_;
   SegmentationServiceImpl segmentation_;

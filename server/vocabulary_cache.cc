@@ -47,9 +47,10 @@ absl::Status StaleError(const store::ClassEntry& entry,
       reasons::kPrototypeStale);
 }
 
-// A failed read of a class's record, as callers of Segment should see it.
-absl::Status ReadError(const store::ClassEntry& entry,
-                       const absl::Status& status) {
+}  // namespace
+
+absl::Status PrototypeReadError(const store::ClassEntry& entry,
+                                const absl::Status& status) {
   const std::string subject = absl::StrCat("class ", Quoted(entry.name));
   switch (status.code()) {
     case absl::StatusCode::kNotFound:
@@ -68,8 +69,6 @@ absl::Status ReadError(const store::ClassEntry& entry,
       return WithPrefix(status, subject);
   }
 }
-
-}  // namespace
 
 VocabularyCache::VocabularyCache(engine::Engine& engine,
                                  const store::PrototypeStore& store,
@@ -256,7 +255,7 @@ absl::StatusOr<LoadedClass> VocabularyCache::LoadRecord(
     const store::ClassEntry& entry,
     const absl::StatusOr<store::PrototypeRecord>& record) {
   if (!record.ok()) {
-    return ReadError(entry, record.status());
+    return PrototypeReadError(entry, record.status());
   }
   if (!IsKnownEncoder(record->encoder_fingerprint)) {
     return StaleError(

@@ -30,6 +30,11 @@ struct LoadedClass {
   Sha256Digest encoder_fingerprint{};
 };
 
+// A failed read of a class's prototype set, as callers should see it: as
+// VocabularyCache::Load().
+absl::Status PrototypeReadError(const store::ClassEntry& entry,
+                                const absl::Status& status);
+
 // Thread-safe. Blocks on the store and the device: never on a gRPC thread.
 class VocabularyCache {
  public:

@@ -31,13 +31,25 @@ void BestOfClass(const torch::Tensor& vectors, const torch::Tensor& cells,
   }
 }
 
+// Lengths of `cells` [C, n], and which of them have a direction.
+struct CellLengths {
+  explicit CellLengths(const torch::Tensor& cells)
+      : values(at::linalg_vector_norm(cells, 2, {0})),
+        usable(values.isfinite().logical_and_(values > 0)) {}
+  // `products` of vectors with the cells, [.., n], to cosines in place.
+  void ToCosines(torch::Tensor products) const {
+    products.div_(values).clamp_(-1, 1).masked_fill_(usable.logical_not(), 0);
+  }
+  torch::Tensor values;  // [n]
+  torch::Tensor usable;  // [n] bool
+};
+
 // Best cosine of the cells of one picture, [C, n], to each class: `out` [K, n].
 // The features are not normalised but the answers divided by their length,
 // which saves a copy as large as the features.
 void MatchPicture(const torch::Tensor& cells,
                   absl::Span<const torch::Tensor> classes, torch::Tensor out) {
-  const torch::Tensor lengths = at::linalg_vector_norm(cells, 2, {0});  // [n]
-  const torch::Tensor usable = lengths.isfinite().logical_and_(lengths > 0);
+  const CellLengths lengths(cells);
   for (size_t k = 0; k < classes.size(); ++k) {
     TORCH_CHECK(classes[k].dim() == 2 && classes[k].size(1) == cells.size(0),
                 "class vectors must be [P, ", cells.size(0), "], got ",
@@ -48,14 +60,14 @@ void MatchPicture(const torch::Tensor& cells,
       continue;
     }
     BestOfClass(classes[k], cells, row);
-    row.div_(lengths).clamp_(-1, 1);
-    row.masked_fill_(usable.logical_not(), 0);
+    lengths.ToCosines(row);
   }
 }
 
 }  // namespace
 
-torch::Tensor NormalisedVectors(const torch::Tensor& vectors) {
+torch::Tensor NormalisedVectors(const torch::Tensor& vectors,
+                                torch::Tensor* rows) {
   TORCH_CHECK(vectors.dim() == 2, "vectors must be [P, C], got ",
               vectors.sizes());
   const torch::Tensor values = vectors.to(torch::kFloat32);
@@ -64,6 +76,9 @@ torch::Tensor NormalisedVectors(const torch::Tensor& vectors) {
       values, 2, {1}, /*keepdim=*/false, torch::kFloat64);  // [P]
   const torch::Tensor usable =
       at::nonzero(lengths.isfinite().logical_and_(lengths > 0)).flatten();
+  if (rows != nullptr) {
+    *rows = usable;
+  }
   return values.index_select(0, usable)
       .to(torch::kFloat64)
       .div_(lengths.index_select(0, usable).unsqueeze(1))
@@ -107,9 +122,32 @@ std::optional<torch::Tensor> MatchBackground(
   return features.dim() == 4 ? at::stack(best) : best[0];
 }
 
+std::vector<torch::Tensor> WeightedCosines(
+    const torch::Tensor& features, const torch::Tensor& weights,
+    absl::Span<const torch::Tensor> classes) {
+  TORCH_CHECK(features.dim() == 3 && weights.dim() == 2 &&
+                  features.size(1) == weights.size(0) &&
+                  features.size(2) == weights.size(1),
+              "features must be [C, h, w] and weights [h, w], got ",
+              features.sizes(), " and ", weights.sizes());
+  const torch::Tensor flat = weights.flatten();
+  const torch::Tensor places = at::nonzero(flat).flatten();  // [m]
+  const torch::Tensor cells =
+      features.flatten(1).index_select(1, places).to(torch::kFloat32);
+  const torch::Tensor shares = flat.index_select(0, places);
+  const CellLengths lengths(cells);
+  std::vector<torch::Tensor> sums;
+  for (const torch::Tensor& vectors : classes) {
+    torch::Tensor cosines = at::mm(vectors, cells);  // [P, m]
+    lengths.ToCosines(cosines);
+    sums.push_back(at::mv(cosines, shares));
+  }
+  return sums;
+}
+
 torch::Tensor WithoutSimilar(const torch::Tensor& vectors,
                              absl::Span<const torch::Tensor> others,
-                             double threshold) {
+                             double threshold, torch::Tensor* rows) {
   const torch::Tensor columns = vectors.t();  // [C, P]
   torch::Tensor largest = torch::full({vectors.size(0)}, -1, vectors.options());
   torch::Tensor best = torch::empty_like(largest);
@@ -123,9 +161,14 @@ torch::Tensor WithoutSimilar(const torch::Tensor& vectors,
     }
   }
   const torch::Tensor keep = largest.clamp_(-1, 1) <= threshold;
-  return keep.all().item<bool>()
-             ? vectors
-             : vectors.index_select(0, at::nonzero(keep).flatten());
+  if (keep.all().item<bool>()) {
+    return vectors;
+  }
+  const torch::Tensor kept = at::nonzero(keep).flatten();
+  if (rows != nullptr) {
+    *rows = rows->index_select(0, kept.to(torch::kCPU));
+  }
+  return vectors.index_select(0, kept);
 }
 
 }  // namespace ovdiff::engine

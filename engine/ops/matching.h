@@ -5,6 +5,7 @@
 #define OVDIFF_ENGINE_OPS_MATCHING_H_
 
 #include <optional>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "torch/types.h"
@@ -16,8 +17,10 @@ inline constexpr float kNoMatch = -1.0f;
 
 // `vectors` [P, C] any float dtype -> [P', C] float32 of length 1, same device.
 // Rows that are zero or not finite have no direction and are left out, so
-// P' <= P and may be 0. Done once, when a class is loaded.
-torch::Tensor NormalisedVectors(const torch::Tensor& vectors);
+// P' <= P and may be 0. `rows`, if not null, becomes which they were: int64
+// [P']. Done once, when a class is loaded.
+torch::Tensor NormalisedVectors(const torch::Tensor& vectors,
+                                torch::Tensor* rows = nullptr);
 
 // Best cosine of each cell to each class.
 //   features: [C, h, w] or [B, C, h, w], any float dtype, not normalised
@@ -37,13 +40,23 @@ torch::Tensor MatchClasses(const torch::Tensor& features,
 std::optional<torch::Tensor> MatchBackground(
     const torch::Tensor& features, absl::Span<const torch::Tensor> backgrounds);
 
+// The cosine of every vector to every cell of one picture, summed by weight:
+//   features: [C, h, w], weights: float32 [h, w] on the same device
+//   classes:  as above
+// Returns one float32 [P_i] a class. Cosines are those of which MatchClasses()
+// takes the maximum; only cells whose weight is not 0 are looked at.
+std::vector<torch::Tensor> WeightedCosines(
+    const torch::Tensor& features, const torch::Tensor& weights,
+    absl::Span<const torch::Tensor> classes);
+
 // The rows of `vectors` [P, C] whose cosine to every row of all `others` is at
 // most `threshold`, in their order; `vectors` itself if that is all of them,
 // [0, C] if none. Matrices as above; `others` may be empty or have none.
-// Cosines are cut to -1…1, so a threshold of 1 leaves nothing out.
+// Cosines are cut to -1…1, so a threshold of 1 leaves nothing out. `rows`, if
+// not null, is [P] on the CPU and loses the same entries.
 torch::Tensor WithoutSimilar(const torch::Tensor& vectors,
                              absl::Span<const torch::Tensor> others,
-                             double threshold);
+                             double threshold, torch::Tensor* rows = nullptr);
 
 }  // namespace ovdiff::engine
 

@@ -101,6 +101,22 @@ absl::StatusOr<std::vector<Window>> SlidingWindows(ImageSize picture,
   return windows;
 }
 
+torch::Tensor CellWeights(absl::Span<const PixelWeight> pixels, ImageSize size,
+                          int64_t h, int64_t w) {
+  torch::Tensor shares =
+      torch::zeros({1, 1, size.height, size.width}, torch::kFloat32);
+  float* data = shares.data_ptr<float>();
+  for (const PixelWeight& pixel : pixels) {
+    data[static_cast<int64_t>(pixel.y) * size.width + pixel.x] +=
+        static_cast<float>(pixel.weight);
+  }
+  // Upsampling is linear: its gradient is the transposed matrix.
+  return at::upsample_bilinear2d_backward(shares, {size.height, size.width},
+                                          {1, 1, h, w},
+                                          /*align_corners=*/false)
+      .view({h, w});
+}
+
 WindowMerger::WindowMerger(int64_t num_rows, ImageSize picture,
                            torch::Device device)
     : sum_(torch::zeros({num_rows, picture.height, picture.width},

@@ -38,6 +38,19 @@ absl::StatusOr<std::vector<Window>> SlidingWindows(ImageSize picture,
                                                    bool whole_picture,
                                                    int64_t max_windows);
 
+// A share of a pixel.
+struct PixelWeight {
+  int x = 0;
+  int y = 0;
+  double weight = 0;
+};
+
+// What `pixels` of a window of `size` say of the h x w cells that are upsampled
+// to it as WindowMerger does: float32 [h, w] on the CPU, whose sum of products
+// with the cells is the weighted sum of the pixels. REQUIRES: pixels inside.
+torch::Tensor CellWeights(absl::Span<const PixelWeight> pixels, ImageSize size,
+                          int64_t h, int64_t w);
+
 // Sums score maps of windows into one map of the picture. One merger per range
 // of classes keeps memory small: it holds [rows, height, width] float32.
 // Thread-compatible. Add() order changes the result by rounding only, so add in

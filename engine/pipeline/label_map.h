@@ -8,6 +8,7 @@
 
 #include "absl/types/span.h"
 #include "engine/base/image.h"
+#include "engine/pipeline/map_upsampler.h"
 
 namespace ovdiff::engine {
 
@@ -38,21 +39,10 @@ class LabelMapBuilder {
   LabelMap Finish(std::vector<ClassSummary>* summaries);
 
  private:
-  struct Tap {  // out = (1 - weight) * map[first] + weight * map[second]
-    int first = 0;
-    int second = 0;
-    float weight = 0;
-  };
-  static std::vector<Tap> MakeTaps(int in, int out);
-  // Row y of the upsampled map.
-  void UpsampleRow(absl::Span<const float> map, int y);
-
-  int map_width_;
+  MapUpsampler upsampler_;
   LabelMap labels_;
   std::vector<float> best_;  // [height, width]
-  std::vector<Tap> columns_;
-  std::vector<Tap> rows_;
-  std::vector<float> row_;  // One upsampled row.
+  std::vector<float> row_;   // One upsampled row.
 };
 
 }  // namespace ovdiff::engine

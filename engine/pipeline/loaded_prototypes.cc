@@ -40,50 +40,64 @@ absl::Status CheckSpace(const FeatureSpacePrototypes& space,
   return absl::OkStatus();
 }
 
-torch::Tensor VectorsOfLevel(const PrototypeVectors& vectors, int64_t dim,
-                             PrototypeLevel level) {
+MatchablePrototypes::Vectors VectorsOfLevel(const PrototypeVectors& vectors,
+                                            int64_t dim, PrototypeLevel level) {
   std::vector<float> values;
+  std::vector<int64_t> rows;
   for (size_t i = 0; i < vectors.count(); ++i) {
     if (vectors.levels[i] == level) {
       const auto begin = vectors.values.begin() + static_cast<int64_t>(i) * dim;
       values.insert(values.end(), begin, begin + dim);
+      rows.push_back(static_cast<int64_t>(i));
     }
   }
-  const auto rows = static_cast<int64_t>(values.size()) / dim;
-  return torch::from_blob(values.data(), {rows, dim}, torch::kFloat32).clone();
+  const auto count = static_cast<int64_t>(rows.size());
+  torch::Tensor with_direction;
+  const torch::Tensor unit = NormalisedVectors(
+      torch::from_blob(values.data(), {count, dim}, torch::kFloat32),
+      &with_direction);
+  return {unit, torch::from_blob(rows.data(), {count}, torch::kInt64)
+                    .index_select(0, with_direction)};
 }
 
 MatchablePrototypes::Side LoadSide(const PrototypeVectors& vectors, int64_t dim,
                                    torch::Device device) {
   MatchablePrototypes::Side side;
   std::vector<torch::Tensor> parts;
+  std::vector<torch::Tensor> rows;
   for (size_t i = 0; i < kLevels.size(); ++i) {
-    parts.push_back(
-        NormalisedVectors(VectorsOfLevel(vectors, dim, kLevels[i])));
-    side.first[i + 1] = side.first[i] + parts.back().size(0);
+    MatchablePrototypes::Vectors level =
+        VectorsOfLevel(vectors, dim, kLevels[i]);
+    side.first[i + 1] = side.first[i] + level.rows.size(0);
+    parts.push_back(std::move(level.vectors));
+    rows.push_back(std::move(level.rows));
   }
   side.vectors = torch::cat(parts).to(device);
+  side.rows = torch::cat(rows);
   return side;
 }
 
 }  // namespace
 
-torch::Tensor MatchablePrototypes::Side::Select(
+MatchablePrototypes::Vectors MatchablePrototypes::Side::Select(
     const SegmentOptions& options) const {
   const std::array<bool, 3> used = {options.use_class_level,
                                     options.use_instance_level,
                                     options.use_part_level};
   if (used[0] && used[1] && used[2]) {
-    return vectors;
+    return *this;
   }
-  std::vector<torch::Tensor> parts;
-  for (size_t level = 0; level < used.size(); ++level) {
-    if (used[level]) {
-      parts.push_back(
-          vectors.narrow(0, first[level], first[level + 1] - first[level]));
+  const auto select = [&](const torch::Tensor& all) {
+    std::vector<torch::Tensor> parts;
+    for (size_t level = 0; level < used.size(); ++level) {
+      if (used[level]) {
+        parts.push_back(
+            all.narrow(0, first[level], first[level + 1] - first[level]));
+      }
     }
-  }
-  return torch::cat(parts);
+    return torch::cat(parts);
+  };
+  return {select(vectors), select(rows)};
 }
 
 absl::StatusOr<std::shared_ptr<const MatchablePrototypes>>

@@ -20,14 +20,17 @@ namespace ovdiff::engine {
 // Immutable after Load(), shared by requests.
 class MatchablePrototypes final : public LoadedPrototypes {
  public:
-  // Vectors of one side, level after level.
-  struct Side {
+  struct Vectors {
     torch::Tensor vectors;  // float32 [P, C], each of length 1
+    torch::Tensor rows;     // int64 [P] on the CPU: rows of PrototypeVectors
+  };
+  // Vectors of one side, level after level.
+  struct Side : Vectors {
     // Level l has rows first[l] to first[l + 1] - 1.
     std::array<int64_t, 4> first{};
 
-    // Rows of the levels that `options` uses; [P, C] itself when it uses all.
-    torch::Tensor Select(const SegmentOptions& options) const;
+    // Those of the levels that `options` uses; no copy when it uses all.
+    Vectors Select(const SegmentOptions& options) const;
   };
   struct Space {
     Side foreground;

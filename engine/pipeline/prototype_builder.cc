@@ -65,6 +65,13 @@ void AppendParts(const CellRows& cells, const KMeansResult& result,
   Append(result.centres, PrototypeLevel::kPart, sources, out);
 }
 
+// [side, side] bool on the CPU, row-major.
+std::vector<uint8_t> ToBytes(const torch::Tensor& mask) {
+  const torch::Tensor bytes = mask.to(torch::kUInt8).contiguous();
+  const uint8_t* data = bytes.data_ptr<uint8_t>();
+  return {data, data + bytes.numel()};
+}
+
 }  // namespace
 
 // One call of Build(): its state between quanta.
@@ -82,22 +89,15 @@ class PrototypeBuilder::Job {
   }
 
   absl::StatusOr<PrototypeSet> Run() {
-    for (const SupportPicture& picture : support_.pictures) {
-      OVDIFF_RETURN_IF_ERROR(CheckImage(picture.image));
-    }
     if (options_.prune_share > 0 && support_.prompt.empty()) {
       return absl::InvalidArgumentError(
           "prototype.prune_share needs the support set's prompt");
     }
-    const MaskProposer* proposer =
-        builder_.models_.FindProposer(options_.mask_source);
-    if (proposer != nullptr) {
-      OVDIFF_RETURN_IF_ERROR(Propose(*proposer));
-    }
-    OVDIFF_RETURN_IF_ERROR(Quantum([this] { return MakeMasks(); }));
+    OVDIFF_RETURN_IF_ERROR(FindMasks());
     if (options_.prune_share > 0) {
       OVDIFF_RETURN_IF_ERROR(Prune());
     }
+    PrepareSpaces();
     Report(BuildStage::kEncoding, 0);
     OVDIFF_RETURN_IF_ERROR(Encode());
     Report(BuildStage::kClustering, 0);
@@ -106,7 +106,33 @@ class PrototypeBuilder::Job {
     return Result();
   }
 
+  // The masks alone, of the pictures `wanted`.
+  absl::StatusOr<std::vector<PictureMasks>> RunMasks(
+      absl::Span<const int> wanted) {
+    OVDIFF_RETURN_IF_ERROR(FindMasks());
+    std::vector<PictureMasks> result;
+    for (const int picture : wanted) {
+      result.push_back(
+          {.side = builder_.bundle_.picture_size,
+           .foreground = ToBytes(masks_.masks.foreground[picture]),
+           .background = ToBytes(masks_.masks.background[picture])});
+    }
+    return result;
+  }
+
  private:
+  absl::Status FindMasks() {
+    for (const SupportPicture& picture : support_.pictures) {
+      OVDIFF_RETURN_IF_ERROR(CheckImage(picture.image));
+    }
+    const MaskProposer* proposer =
+        builder_.models_.FindProposer(options_.mask_source);
+    if (proposer != nullptr) {
+      OVDIFF_RETURN_IF_ERROR(Propose(*proposer));
+    }
+    return Quantum([this] { return MakeMasks(); });
+  }
+
   // One quantum; torch's exceptions become its status.
   absl::Status Quantum(absl::FunctionRef<absl::Status()> work) {
     OVDIFF_RETURN_IF_ERROR(control_.Check());
@@ -198,12 +224,15 @@ class PrototypeBuilder::Job {
         masks_, proposals_.empty()
                     ? MakeSupportMasks(support_, options_, side)
                     : ChooseSupportMasks(support_, proposals_, options_, side));
+    return absl::OkStatus();
+  }
+
+  void PrepareSpaces() {
     for (const std::string& name :
          ResolveSpaces(options_.spaces, builder_.bundle_)) {
       extractors_.push_back(builder_.models_.FindSpace(name));
       spaces_.emplace_back(name, masks_.masks, options_);
     }
-    return absl::OkStatus();
   }
 
   absl::Status Encode() {
@@ -345,6 +374,30 @@ absl::StatusOr<PrototypeSet> PrototypeBuilder::Build(
     const CallControl& control, const ProgressCallback& progress) {
   Job job(*this, support, options, control, progress);
   return job.Run();
+}
+
+absl::StatusOr<std::vector<PictureMasks>> PrototypeBuilder::MakePictureMasks(
+    const SupportSet& support, absl::Span<const int> wanted,
+    const PrototypeOptions& options, const CallControl& control) {
+  const auto count = static_cast<int>(support.pictures.size());
+  for (const int index : wanted) {
+    if (index < 0 || index >= count) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "picture ", index, " is not in the support set, which has ", count));
+    }
+  }
+  const ProgressCallback no_progress;
+  if (models_.FindProposer(options.mask_source) == nullptr) {
+    return Job(*this, support, options, control, no_progress).RunMasks(wanted);
+  }
+  // Objects are found picture by picture, and cost: only those asked for.
+  SupportSet some{.prompt = support.prompt, .pictures = {}};
+  std::vector<int> all;
+  for (const int index : wanted) {
+    all.push_back(static_cast<int>(some.pictures.size()));
+    some.pictures.push_back(support.pictures[index]);
+  }
+  return Job(*this, some, options, control, no_progress).RunMasks(all);
 }
 
 }  // namespace ovdiff::engine

@@ -3,7 +3,10 @@
 #ifndef OVDIFF_ENGINE_PIPELINE_PROTOTYPE_BUILDER_H_
 #define OVDIFF_ENGINE_PIPELINE_PROTOTYPE_BUILDER_H_
 
+#include <vector>
+
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/base/call_control.h"
 #include "engine/base/method_options.h"
 #include "engine/base/prototype_set.h"
@@ -36,6 +39,11 @@ class PrototypeBuilder {
                                      const PrototypeOptions& options,
                                      const CallControl& control,
                                      const ProgressCallback& progress);
+
+  // As Engine::MakePictureMasks().
+  absl::StatusOr<std::vector<PictureMasks>> MakePictureMasks(
+      const SupportSet& support, absl::Span<const int> wanted,
+      const PrototypeOptions& options, const CallControl& control);
 
  private:
   class Job;

@@ -1,6 +1,7 @@
 #include "engine/pipeline/segment_classes.h"
 
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
@@ -85,12 +86,19 @@ std::vector<SpaceVectors> CollectVectors(absl::Span<const SegmentClass> classes,
     for (const size_t index : kept) {
       const MatchablePrototypes::Space& space =
           *PrototypesOf(classes[index]).FindSpace(name);
-      vectors.foregrounds.push_back(space.foreground.Select(options));
+      MatchablePrototypes::Vectors foreground =
+          space.foreground.Select(options);
+      vectors.foregrounds.push_back(std::move(foreground.vectors));
+      vectors.foreground_rows.push_back(std::move(foreground.rows));
       const bool has_background =
           options.use_background && !(options.stuff_filter.enabled &&
                                       classes[index].kind == ClassKind::kStuff);
       if (has_background && space.background.vectors.size(0) > 0) {
-        vectors.backgrounds.push_back(space.background.Select(options));
+        MatchablePrototypes::Vectors background =
+            space.background.Select(options);
+        vectors.backgrounds.push_back(std::move(background.vectors));
+        vectors.background_rows.push_back(std::move(background.rows));
+        vectors.background_owners.push_back(index);
       }
     }
     result.push_back(std::move(vectors));

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -15,6 +14,7 @@
 #include "engine/batching/device_scheduler.h"
 #include "engine/bundle/bundle.h"
 #include "engine/engine.h"
+#include "engine/pipeline/picture_scores.h"
 #include "engine/pipeline/prefilter.h"
 #include "engine/pipeline/window_matcher.h"
 #include "engine/runners/model_set.h"
@@ -53,26 +53,23 @@ class Segmenter {
                                        const SegmentOptions& options,
                                        const CallControl& control);
 
+  // As Engine::Explain().
+  absl::StatusOr<Explanation> Explain(const Image& image,
+                                      absl::Span<const SegmentClass> classes,
+                                      const SegmentOptions& options,
+                                      const ExplainTarget& target,
+                                      const CallControl& control);
+
   const WindowMatcher& matcher() const { return *matcher_; }
 
  private:
-  class Job;
-
   Segmenter(const Bundle& bundle, const ModelSet& models, ComputeDevice& device,
             DeviceScheduler& scheduler, int64_t max_windows)
-      : bundle_(bundle),
-        models_(models),
-        device_(device),
-        scheduler_(scheduler),
-        max_windows_(max_windows),
-        prefilter_(bundle.prefilter, models, device, scheduler) {}
+      : prefilter_(bundle.prefilter, models, device, scheduler),
+        parts_{bundle, models, device, scheduler, prefilter_, max_windows} {}
 
-  const Bundle& bundle_;
-  const ModelSet& models_;
-  ComputeDevice& device_;
-  DeviceScheduler& scheduler_;
-  const int64_t max_windows_;
   Prefilter prefilter_;
+  const ScoringParts parts_;
   std::unique_ptr<WindowMatcher> matcher_;
 };
 

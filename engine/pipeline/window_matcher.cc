@@ -23,11 +23,46 @@ std::string ShapeOf(const WindowTask& task) {
                       task.noise_seed);
 }
 
+std::vector<float> ToVector(const torch::Tensor& values) {
+  const torch::Tensor flat = values.to(torch::kCPU).contiguous();
+  const float* data = flat.data_ptr<float>();
+  return {data, data + flat.numel()};
+}
+
+std::vector<std::vector<float>> ToVectors(
+    const std::vector<torch::Tensor>& all) {
+  std::vector<std::vector<float>> result;
+  for (const torch::Tensor& values : all) {
+    result.push_back(ToVector(values));
+  }
+  return result;
+}
+
+// `features`: [C, gh, gw]; after Match() of the task.
+ProbeResult Probe(const torch::Tensor& features, const WindowTask& task) {
+  const torch::Tensor weights =
+      CellWeights(task.probe, task.size, features.size(1), features.size(2))
+          .to(features.device());
+  ProbeResult result;
+  result.scores = ToVector((task.scores * weights).sum({1, 2}));
+  if (task.background.has_value()) {
+    result.background = (*task.background * weights).sum().item<float>();
+  }
+  result.foregrounds =
+      ToVectors(WeightedCosines(features, weights, task.vectors->foregrounds));
+  result.backgrounds =
+      ToVectors(WeightedCosines(features, weights, task.vectors->backgrounds));
+  return result;
+}
+
 // `features`: [C, gh, gw]
 void Match(const torch::Tensor& features, WindowTask* task) {
   const absl::Time start = absl::Now();
   task->scores = MatchClasses(features, task->vectors->foregrounds);
   task->background = MatchBackground(features, task->vectors->backgrounds);
+  if (!task->probe.empty()) {
+    task->probed = Probe(features, *task);
+  }
   task->match_time = absl::Now() - start;
 }
 
@@ -46,15 +81,16 @@ absl::StatusOr<std::unique_ptr<WindowMatcher>> WindowMatcher::Create(
   return matcher;
 }
 
-std::vector<BatchGroup> WindowMatcher::Group(absl::Span<WindowTask> tasks) {
+std::vector<BatchGroup> WindowMatcher::Group(
+    absl::Span<WindowTask* const> tasks) {
   std::map<std::pair<std::string, std::string>, BatchGroup> groups;
-  for (WindowTask& task : tasks) {
-    const std::string function = FunctionName(*task.vectors->space);
-    const std::string shape = ShapeOf(task);
+  for (WindowTask* task : tasks) {
+    const std::string function = FunctionName(*task->vectors->space);
+    const std::string shape = ShapeOf(*task);
     BatchGroup& group = groups[{function, shape}];
     group.function = function;
     group.shape = shape;
-    group.tasks.push_back(&task);
+    group.tasks.push_back(task);
   }
   std::vector<BatchGroup> result;
   for (auto& [key, group] : groups) {

@@ -18,6 +18,7 @@
 #include "engine/base/image.h"
 #include "engine/batching/batch_task.h"
 #include "engine/batching/device_scheduler.h"
+#include "engine/ops/windows.h"
 #include "engine/runners/feature_extractor.h"
 #include "engine/runners/model_set.h"
 #include "engine/runtime/compute_device.h"
@@ -26,13 +27,27 @@
 namespace ovdiff::engine {
 
 // The vectors of one request's kept classes in one space, each [P, C] on the
-// device, of length one.
+// device, of length one; and each matrix's rows of PrototypeVectors, int64 [P]
+// on the CPU.
 struct SpaceVectors {
   const FeatureExtractor* space = nullptr;
   double weight = 1.0;  // Of its scores in the mean over spaces.
   std::vector<torch::Tensor> foregrounds;
+  std::vector<torch::Tensor> foreground_rows;
   // Of those kept classes that have any; empty: the space abstains.
   std::vector<torch::Tensor> backgrounds;
+  std::vector<torch::Tensor> background_rows;
+  std::vector<size_t> background_owners;  // Indices of the call's classes.
+};
+
+// What one place of a window adds to the picture's: sums over the window's
+// cells by the place's weights of them.
+struct ProbeResult {
+  std::vector<float> scores;  // [K]
+  std::optional<float> background;
+  // Of every single vector: for each of SpaceVectors' matrices [P].
+  std::vector<std::vector<float>> foregrounds;
+  std::vector<std::vector<float>> backgrounds;
 };
 
 // One window in one space. Features are matched as soon as they are there and
@@ -42,9 +57,13 @@ struct WindowTask : BatchTask {
   Image input;  // At the network's size.
   uint64_t noise_seed = 0;
   const SpaceVectors* vectors = nullptr;
+  // Pixels of the window, which is `size`, to look closer at; may be none.
+  std::vector<PixelWeight> probe;
+  ImageSize size;
   // Results, float32 on the device.
   torch::Tensor scores;                     // [K, gh, gw]
   std::optional<torch::Tensor> background;  // [gh, gw]
+  ProbeResult probed;
   absl::Duration match_time;
 };
 
@@ -58,7 +77,7 @@ class WindowMatcher {
 
   // The group of a space's tasks; they may have inputs of several sizes, hence
   // several groups. `tasks` must outlive the run.
-  static std::vector<BatchGroup> Group(absl::Span<WindowTask> tasks);
+  static std::vector<BatchGroup> Group(absl::Span<WindowTask* const> tasks);
 
   int64_t batches() const { return batches_; }
   int64_t windows() const { return windows_; }

@@ -306,7 +306,8 @@ class Differ {
                                         ForegroundOf(record_b->set));
       }
     }
-    if (pair.cosine_before.value_or(-1) < options_.confusable_threshold) {
+    if (!pair.cosine_before.has_value() ||
+        *pair.cosine_before < options_.confusable_threshold) {
       diff_.newly_confusable.push_back(std::move(pair));
     }
     return absl::OkStatus();

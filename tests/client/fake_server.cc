@@ -118,6 +118,11 @@ v1::ClassProgress FakeServer::Build(const std::string& vocabulary,
   progress.set_pictures_done(4);
   progress.set_fraction_done(1);
   progress.set_label(known->label());
+  if (spec.name() == "twin") {
+    v1::SimilarClass& similar = *progress.add_similar();
+    similar.set_name("other twin");
+    similar.set_cosine(0.9712);
+  }
   return progress;
 }
 
@@ -318,6 +323,18 @@ grpc::Status FakeServer::Segment(grpc::ServerContext*,
                  {&retry});
   }
   return Answer(*request, response);
+}
+
+grpc::Status FakeServer::Explain(grpc::ServerContext*,
+                                 const v1::ExplainRequest* request,
+                                 v1::ExplainResponse* response) {
+  std::lock_guard lock(mutex);
+  explain_request = *request;
+  if (vocabularies.count(request->vocabulary()) == 0) {
+    return NoVocabulary(request->vocabulary());
+  }
+  *response = explanation;
+  return grpc::Status::OK;
 }
 
 grpc::Status FakeServer::StreamSegment(

@@ -45,6 +45,7 @@ class FakeServer final : public v1::VocabularyService::Service,
   std::string pack;         // What ExportVocabulary sends.
   bool cut_export = false;  // It fails before the last byte.
   v1::DiffVocabularyVersionsResponse difference;
+  v1::ExplainResponse explanation;  // What Explain answers.
 
   // What they left.
   std::mutex mutex;
@@ -52,6 +53,7 @@ class FakeServer final : public v1::VocabularyService::Service,
   std::vector<v1::AddClassesRequest> add_requests;
   std::vector<v1::SegmentRequest> segment_requests;
   int segment_calls = 0;
+  v1::ExplainRequest explain_request;
   std::string cancelled_job;
   v1::ExportVocabularyRequest export_request;
   v1::ImportConfig import_config;
@@ -84,6 +86,8 @@ class FakeServer final : public v1::VocabularyService::Service,
       v1::DiffVocabularyVersionsResponse*) override;
   grpc::Status Segment(grpc::ServerContext*, const v1::SegmentRequest*,
                        v1::SegmentResponse*) override;
+  grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest*,
+                       v1::ExplainResponse*) override;
   grpc::Status StreamSegment(
       grpc::ServerContext*,
       grpc::ServerReaderWriter<v1::StreamSegmentResponse,

@@ -39,6 +39,24 @@ class CommandLine(ServerCase):
             document = json.loads((out / f"{stem}.json").read_text())
             self.assertIn("sneaker", json.dumps(document))
 
+    def test_a_pixel_is_explained_in_one_picture(self):
+        out = pathlib.Path(self.folder.name) / "why.png"
+        status, output, errors = self.ovdiff("explain", str(SCENES / "00.png"), "-v", "shop",
+                                             "--at", "20,31", "-o", str(out))
+        self.assertEqual(0, status, errors)
+        self.assertIn(str(out), output)
+        self.assertIn("dino", output)
+        self.assertEqual(b"\x89PNG", out.read_bytes()[:4])
+        status, output, errors = self.ovdiff("explain", str(SCENES / "00.png"), "-v", "shop",
+                                             "--class", "bag", "--no-prefilter", "-o", str(out),
+                                             "--json")
+        self.assertEqual(0, status, errors)
+        self.assertIn("bag", [row["name"] for row in json.loads(output)["classes"]])
+        status, _, errors = self.ovdiff("explain", str(SCENES / "00.png"), "-v", "shop",
+                                        "--at", "64,0", "-o", str(out))
+        self.assertEqual(1, status)
+        self.assertIn("64x64", errors)
+
     def test_classes_and_info(self):
         status, output, errors = self.ovdiff("classes", "-v", "shop", "--json")
         self.assertEqual(0, status, errors)

@@ -11,6 +11,7 @@ from harness import (PATIENCE_SECONDS, ServerCase, add_request, answer_of, grpc,
 NAMES = ["sneaker", "bag"]
 # Enough that painting outlasts the interval of progress messages (0.2 s) by far.
 STEPS = 60
+NO_PREFILTER = seg_pb.SegmentOptions(use_prefilter=False)
 
 
 class WholeJob(ServerCase):
@@ -93,6 +94,68 @@ class WholeJob(ServerCase):
     def test_a_subset_of_classes(self):
         response = self.client.segment("shop", scene(2), classes=["bag"])
         self.assertEqual(["bag"], [row.name for row in response.classes])
+
+    def test_a_pixel_is_explained(self):
+        answer = self.client.segment("shop", scene(0), options=NO_PREFILTER)
+        width = answer.label_map.width
+        labels = struct.unpack(f"<{width * answer.label_map.height}H", answer.label_map.data)
+        names = {row.label: row.name for row in answer.classes} | {0: ""}
+        for x, y in ((0, 0), (20, 31), (63, 63)):
+            request = seg_pb.ExplainRequest(
+                vocabulary="shop", image=types_pb.Image(encoded=scene(0)), options=NO_PREFILTER,
+                point=seg_pb.Point(x=x, y=y), include_pictures=True)
+            response = self.client.segmentation.Explain(request, timeout=PATIENCE_SECONDS)
+            self.assertEqual(labels[y * width + x], response.label)
+            self.assertEqual(response.label, response.classes[0].label)
+            self.assertEqual({"sneaker", "bag", ""}, {row.name for row in response.classes})
+            self.assertEqual(names[response.label], response.classes[0].name)
+            for row in response.classes:
+                spaces = [space.space for space in row.spaces]
+                self.assertEqual(["sd", "dino", "clip"], spaces)
+                for space in row.spaces:
+                    self.assertGreaterEqual(space.score + 1e-5, space.winner.cosine)
+                    self.assertGreaterEqual(space.winner.cosine, space.runner_up.cosine)
+                    for match in (space.winner, space.runner_up):
+                        self.check_match(match, row.name)
+
+    def check_match(self, match, name):
+        self.assertIn(match.class_name, NAMES if name == "" else [name])
+        self.assertNotEqual(seg_pb.PROTOTYPE_LEVEL_UNSPECIFIED, match.level)
+        if match.level == seg_pb.PROTOTYPE_LEVEL_CLASS:
+            self.assertEqual((-1, b""), (match.source_picture, match.picture_png))
+            return
+        self.assertIn(match.source_picture, range(3))
+        size = struct.unpack_from(">II", match.picture_png, 16)
+        width, height, depth, colour_type, _, rows = read_png(match.mask_png)
+        self.assertEqual((size, 0), ((width, height), colour_type))
+        # Of 1 or 8 bits: all is inside or outside, and something is inside.
+        values = {value for row in rows for value in row}
+        self.assertNotEqual({0}, values)
+        self.assertTrue(depth == 1 or values <= {0, 255}, values)
+
+    def test_a_class_is_explained_where_it_scores_highest(self):
+        answer = self.client.segment("shop", scene(0), options=NO_PREFILTER)
+        for row in answer.classes:
+            response = self.client.segmentation.Explain(seg_pb.ExplainRequest(
+                vocabulary="shop", image=types_pb.Image(encoded=scene(0)), options=NO_PREFILTER,
+                class_name=row.name), timeout=PATIENCE_SECONDS)
+            explained = next(one for one in response.classes if one.name == row.name)
+            self.assertEqual(row.max_score, explained.score)
+        self.assert_fails(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            lambda: self.client.segmentation.Explain(seg_pb.ExplainRequest(
+                vocabulary="shop", image=types_pb.Image(encoded=scene(0)),
+                point=seg_pb.Point(x=64, y=0)), timeout=PATIENCE_SECONDS), "64x64")
+
+    def test_classes_alike_are_named_when_they_are_added(self):
+        self.client.add("alike", ["sneaker"], pictures=3, steps=STEPS)
+        request = add_request("alike", ["trainer"], 3, STEPS, similar_threshold=0.9)
+        request.classes[0].prompt = "sneaker"  # The same pictures under another name.
+        job = list(self.client.vocabulary.AddClasses(request, timeout=PATIENCE_SECONDS))[-1].job
+        similar = [(row.name, round(row.cosine, 4)) for row in job.classes[0].similar]
+        self.assertEqual([("sneaker", 1.0)], similar)
+        again = self.client.vocabulary.GetJob(vocab_pb.GetJobRequest(job=job.id)).job
+        self.assertEqual(job.classes[0].similar, again.classes[0].similar)
 
     def test_frames_are_streamed(self):
         def requests():

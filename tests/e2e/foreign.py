@@ -57,6 +57,28 @@ class Grpcurl(ServerCase):
         answer = json_format.Parse(output, seg_pb.SegmentResponse())
         self.assertEqual(answer_of(self.client.segment("shop", scene(0))), answer_of(answer))
 
+    def test_explains_a_pixel(self):
+        self.client.add("why", ["sneaker", "bag"])
+        picture = base64.b64encode(scene(0)).decode()
+        status, output, errors = self.grpcurl(
+            self.server.address(), "ovdiff.v1.SegmentationService/Explain",
+            message={"vocabulary": "why", "image": {"encoded": picture},
+                     "point": {"x": 20, "y": 31}, "options": {"usePrefilter": False},
+                     "includePictures": True})
+        self.assertEqual(0, status, errors)
+        answer = json_format.Parse(output, seg_pb.ExplainResponse())
+        labels = self.client.segment("why", scene(0), options=seg_pb.SegmentOptions(
+            use_prefilter=False)).label_map
+        at = 2 * (31 * labels.width + 20)
+        self.assertEqual(int.from_bytes(labels.data[at:at + 2], "little"), answer.label)
+        self.assertEqual(3, len(answer.classes))
+        self.assertEqual(["sd", "dino", "clip"], [one.space for one in answer.classes[0].spaces])
+        status, _, errors = self.grpcurl(
+            self.server.address(), "ovdiff.v1.SegmentationService/Explain",
+            message={"vocabulary": "why", "image": {"encoded": picture}, "className": "hat"})
+        self.assertNotEqual(0, status)
+        self.assertIn("CLASS_NOT_FOUND", errors)
+
     def test_verifies_the_store(self):
         self.client.add("kept", ["dress"])
         status, output, errors = self.grpcurl(self.server.address(),

@@ -264,7 +264,14 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
   FeatureSpacePrototypes space;
   space.space = kSpace;
   space.dim = 3;
+  // The class mean, and as much for each picture: all are of one colour.
   space.foreground = {sums, {PrototypeLevel::kClass}, {-1}};
+  for (size_t i = 0; i < support.pictures.size(); ++i) {
+    space.foreground.values.insert(space.foreground.values.end(), sums.begin(),
+                                   sums.end());
+    space.foreground.levels.push_back(PrototypeLevel::kInstance);
+    space.foreground.source_pictures.push_back(static_cast<int32_t>(i));
+  }
   return PrototypeSet{{space}};
 }
 
@@ -341,11 +348,65 @@ absl::StatusOr<std::vector<AttributionMap>> FakeEngine::AttributePictures(
   return maps;
 }
 
+absl::StatusOr<std::vector<engine::PictureMasks>> FakeEngine::MakePictureMasks(
+    const SupportSet& support, absl::Span<const int> wanted,
+    const PrototypeOptions& /*options*/, const CallControl& control) {
+  OVDIFF_RETURN_IF_ERROR(control.Check());
+  engine::PictureMasks halves{
+      .side = kPictureSize, .foreground = {}, .background = {}};
+  for (int i = 0; i < kPictureSize * kPictureSize; ++i) {
+    const bool is_left = i % kPictureSize < kPictureSize / 2;
+    halves.foreground.push_back(is_left ? 1 : 0);
+    halves.background.push_back(is_left ? 0 : 1);
+  }
+  for (const int index : wanted) {
+    if (index < 0 || index >= static_cast<int>(support.pictures.size())) {
+      return absl::InvalidArgumentError(absl::StrCat("no picture ", index));
+    }
+  }
+  return std::vector<engine::PictureMasks>(wanted.size(), halves);
+}
+
 absl::StatusOr<engine::Explanation> FakeEngine::Explain(
-    const Image& /*image*/, absl::Span<const engine::SegmentClass> /*classes*/,
-    const SegmentOptions& /*options*/, const engine::ExplainTarget& /*target*/,
-    const CallControl& /*control*/) {
-  return absl::UnimplementedError("TODO(branch explain)");
+    const Image& image, absl::Span<const engine::SegmentClass> classes,
+    const SegmentOptions& options, const engine::ExplainTarget& target,
+    const CallControl& control) {
+  OVDIFF_RETURN_IF_ERROR(segment_gate.Pass(control));
+  engine::Explanation out;
+  out.x = target.label == 0 ? target.x : 0;
+  out.y = target.label == 0 ? target.y : 0;
+  out.classes.push_back({.label = 0, .score = 1.0 - kNear, .spaces = {}});
+  for (size_t i = 0; i < classes.size(); ++i) {
+    out.kept.push_back(!options.prefilter.enabled ||
+                       !absl::StrContains(classes[i].name, "unseen"));
+    if (!out.kept[i]) {
+      if (classes[i].label == target.label) {
+        return absl::NotFoundError("the prefilter dropped the class");
+      }
+      continue;
+    }
+    const auto& colour =
+        static_cast<const Loaded&>(*classes[i].prototypes).colour;
+    double distance = 0;
+    for (size_t c = 0; c < 3; ++c) {
+      const size_t at = 3 * (static_cast<size_t>(out.y) * image.width + out.x);
+      distance = std::max(
+          distance, std::abs(image.data[at + c] / 255.0 - double{colour[c]}));
+    }
+    const double score = 1.0 - distance;
+    out.classes.push_back(
+        {.label = classes[i].label,
+         .score = score,
+         .spaces = {{.space = kSpace,
+                     .score = score,
+                     .winner = {.class_index = i, .index = 1, .cosine = score},
+                     .runner_up = engine::PrototypeMatch{
+                         .class_index = i, .index = 0, .cosine = score}}}});
+  }
+  std::stable_sort(
+      out.classes.begin(), out.classes.end(),
+      [](const auto& a, const auto& b) { return a.score > b.score; });
+  return out;
 }
 
 }  // namespace ovdiff::server

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/base/mutex.h"
 #include "engine/engine.h"
@@ -72,6 +73,10 @@ class FakeEngine final : public engine::Engine {
       const SupportSet& support, const PrototypeOptions& options,
       const CallControl& control,
       const engine::ProgressCallback& progress) override;
+  // The left half is foreground, the right half background.
+  absl::StatusOr<std::vector<engine::PictureMasks>> MakePictureMasks(
+      const SupportSet& support, absl::Span<const int> wanted,
+      const PrototypeOptions& options, const CallControl& control) override;
   absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
   LoadPrototypes(const PrototypeSet& set) override;
   absl::StatusOr<engine::Segmentation> Segment(
@@ -80,6 +85,8 @@ class FakeEngine final : public engine::Engine {
   absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
       const std::string& prompt, absl::Span<const Image> pictures,
       const GenerationOptions& options, const CallControl& control) override;
+  // By colour as Segment(); the winner is the first picture's instance vector.
+  // The prefilter drops classes whose name has the word "unseen".
   absl::StatusOr<engine::Explanation> Explain(
       const Image& image, absl::Span<const engine::SegmentClass> classes,
       const SegmentOptions& options, const engine::ExplainTarget& target,

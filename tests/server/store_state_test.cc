@@ -110,6 +110,58 @@ TEST_F(StoreStateTest, ADamagedClassIsStaleAndCanBeRebuilt) {
             (std::vector{v1::CLASS_STATE_READY, v1::CLASS_STATE_READY}));
 }
 
+// It cannot be compared with, which is no reason to fail another class.
+TEST_F(StoreStateTest, ADamagedClassIsLeftOutOfTheForecast) {
+  Damage(Fill()[0]);
+  const auto store = Open();
+  TestServer server(engine_, *store);
+  const v1::Job job = server.Add("shop", {"red bus", "green bus"});
+  EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(job.classes(0).similar_size(), 0);
+  ASSERT_EQ(job.classes(1).similar_size(), 1);
+  EXPECT_EQ(job.classes(1).similar(0).name(), "green tree");
+}
+
+// Pictures are a courtesy; prototypes are what is explained.
+TEST_F(StoreStateTest, ExplainNeedsPrototypesAndNoPictures) {
+  const std::vector<store::ContentKey> keys = Fill();
+  store::ContentKey pictures{};
+  {
+    const auto store = Open();
+    const auto head = store->GetVocabulary({.name = "shop"}, 0);
+    ASSERT_TRUE(head.ok());
+    pictures = head->classes[0].support_key;
+    ASSERT_TRUE(store->GetSupportSet(pictures).ok());
+  }
+  store::RawDatabase(path()).Damage("support",
+                                    store::ContentTableKey(pictures));
+  v1::ExplainRequest request;
+  request.set_vocabulary("shop");
+  request.set_include_pictures(true);
+  *request.mutable_image() = SolidImage(4, 4, 0xE02020);
+  request.mutable_point();
+  const auto explain = [&](TestServer& server, v1::ExplainResponse* response) {
+    grpc::ClientContext context;
+    return server.segmentation->Explain(&context, request, response);
+  };
+  v1::ExplainResponse response;
+  {
+    const auto store = Open();
+    TestServer server(engine_, *store);
+    const grpc::Status status = explain(server, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.classes(0).name(), "red boat");
+    EXPECT_EQ(response.classes(0).spaces(0).winner().picture_png(), "");
+    EXPECT_NE(response.classes(2).spaces(0).winner().picture_png(), "");
+  }
+  Damage(keys[0]);
+  const auto store = Open();
+  TestServer server(engine_, *store);
+  const grpc::Status status = explain(server, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(Reason(status), reasons::kPrototypeDamaged);
+}
+
 // Damage that nobody has read yet: a job that would link the set finds it.
 TEST_F(StoreStateTest, AddingAClassDoesNotLinkToADamagedSet) {
   Damage(Fill()[0]);

@@ -183,5 +183,49 @@ TEST(MatchingTest, WithoutSimilarTakesEmptyMatrices) {
   EXPECT_THROW(WithoutSimilar(vectors, {Vectors(2, 3, 5)}, 0.5), c10::Error);
 }
 
+// What is left out of the vectors is left out of what belongs to them.
+TEST(MatchingTest, RowsFollowTheirVectors) {
+  torch::Tensor vectors = DrawnTensor(1, {5, 3}) + 0.1;
+  vectors[1].zero_();
+  torch::Tensor rows;
+  EXPECT_EQ(NormalisedVectors(vectors, &rows).size(0), 4);
+  EXPECT_TRUE(torch::equal(
+      rows, torch::tensor(std::vector<int64_t>{0, 2, 3, 4}, torch::kInt64)));
+
+  const torch::Tensor square = torch::eye(3);
+  rows = torch::tensor(std::vector<int64_t>{7, 8, 9}, torch::kInt64);
+  EXPECT_EQ(
+      WithoutSimilar(square, {square.narrow(0, 1, 1)}, 0.5, &rows).size(0), 2);
+  EXPECT_TRUE(torch::equal(
+      rows, torch::tensor(std::vector<int64_t>{7, 9}, torch::kInt64)));
+  WithoutSimilar(square, {}, 0.5, &rows);
+  EXPECT_EQ(rows.size(0), 2);
+}
+
+TEST(MatchingTest, WeightedCosinesAreThoseOfSingleVectors) {
+  torch::Tensor features = DrawnTensor(1, {17, 5, 4}) - 0.4;
+  features.select(1, 2).select(1, 3).zero_();  // A cell without direction.
+  torch::Tensor weights = torch::zeros({5, 4});
+  weights[0][1] = 0.5f;
+  weights[2][3] = 0.25f;
+  weights[4][0] = 0.25f;
+  const std::vector<torch::Tensor> classes = {
+      Vectors(2, 3, 17), torch::empty({0, 17}), Vectors(3, 6, 17)};
+  const auto sums = WeightedCosines(features, weights, classes);
+  ASSERT_EQ(sums.size(), 3u);
+  EXPECT_EQ(sums[1].size(0), 0);
+  for (const size_t k : {0, 2}) {
+    std::vector<torch::Tensor> alone;
+    for (int64_t row = 0; row < classes[k].size(0); ++row) {
+      alone.push_back(classes[k].narrow(0, row, 1));
+    }
+    const torch::Tensor expected =
+        (MatchClasses(features, alone) * weights).sum({1, 2});
+    EXPECT_TRUE(torch::allclose(sums[k], expected, 1e-5, 1e-6));
+  }
+  EXPECT_THROW(WeightedCosines(features, torch::zeros({4, 5}), classes),
+               c10::Error);
+}
+
 }  // namespace
 }  // namespace ovdiff::engine

@@ -97,5 +97,26 @@ TEST(WindowMergerTest, UpsamplesBilinearWithoutAlignedCorners) {
       torch::tensor({0.0f, 1.0f, 3.0f, 4.0f}).reshape({1, 1, 4})));
 }
 
+// Cells by their weights are the pixels by theirs, upsampled.
+TEST(CellWeightsTest, AreTheTransposedUpsampling) {
+  const ImageSize size{.width = 31, .height = 22};
+  const std::vector<PixelWeight> pixels = {
+      {0, 0, 0.25}, {30, 21, 0.5}, {17, 9, 0.125}, {18, 9, 0.125}};
+  for (const auto& [h, w] : {std::pair{5, 8}, {1, 1}, {40, 50}}) {
+    const torch::Tensor cells =
+        torch::arange(h * w, torch::kFloat32).view({1, h, w}).sin();
+    WindowMerger merger(1, size, torch::kCPU);
+    merger.Add(cells, {.size = size});
+    const torch::Tensor map = merger.Finish();
+    double expected = 0;
+    for (const PixelWeight& pixel : pixels) {
+      expected += pixel.weight * map[0][pixel.y][pixel.x].item<float>();
+    }
+    const torch::Tensor weights = CellWeights(pixels, size, h, w);
+    EXPECT_NEAR((cells[0] * weights).sum().item<float>(), expected, 1e-6);
+    EXPECT_NEAR(weights.sum().item<float>(), 1.0, 1e-6);
+  }
+}
+
 }  // namespace
 }  // namespace ovdiff::engine

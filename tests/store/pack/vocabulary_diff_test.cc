@@ -110,6 +110,15 @@ TEST_F(VocabularyDiffTest, OnlyPairsThatBecameConfusableAreReported) {
   EXPECT_FALSE(diff.newly_confusable[2].cosine_before.has_value());
 }
 
+// Also opposite ones, where that is asked for.
+TEST_F(VocabularyDiffTest, TheLowestThresholdReportsEveryNewPair) {
+  const Vocabulary from = Publish({ClassAt("cat", 0, 0)});
+  const Vocabulary to = Publish({ClassAt("dog", 180, 180)});
+  const VocabularyDiff diff = Diff(from, to, {.confusable_threshold = -1});
+  ASSERT_EQ(diff.newly_confusable.size(), 1u);
+  EXPECT_NEAR(diff.newly_confusable[0].cosine, -1.0, 1e-6);
+}
+
 TEST_F(VocabularyDiffTest, WorkIsBounded) {
   std::vector<NewClass> classes;
   for (int i = 0; i < 10; ++i) {

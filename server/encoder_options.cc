@@ -1,0 +1,76 @@
+#include "server/encoder_options.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ovdiff::server {
+namespace {
+
+// K, if any side had as many cells.
+int NumParts(const PrototypeSet& set) {
+  int64_t parts = 0;
+  for (const FeatureSpacePrototypes& space : set.spaces) {
+    for (const PrototypeVectors* side :
+         {&space.foreground, &space.background}) {
+      parts = std::max<int64_t>(
+          parts, std::count(side->levels.begin(), side->levels.end(),
+                            PrototypeLevel::kPart));
+    }
+  }
+  return static_cast<int>(parts);
+}
+
+// Each of `bases` as it is and with each of `changes`.
+std::vector<PrototypeOptions> Vary(
+    std::vector<PrototypeOptions> bases,
+    const std::vector<std::function<void(PrototypeOptions&)>>& changes) {
+  const size_t count = bases.size();
+  for (const auto& change : changes) {
+    for (size_t i = 0; i < count; ++i) {
+      bases.push_back(bases[i]);
+      change(bases.back());
+    }
+  }
+  return bases;
+}
+
+}  // namespace
+
+std::optional<PrototypeOptions> FindEncoderOptions(
+    const engine::Engine& engine, const store::PrototypeRecord& record) {
+  const int parts = NumParts(record.set);
+  std::vector<std::string> spaces;
+  for (const FeatureSpacePrototypes& space : record.set.spaces) {
+    spaces.push_back(space.space);
+  }
+  std::vector<PrototypeOptions> tried = {engine.info().prototype};
+  for (const MethodProfile& profile : engine.info().profiles) {
+    tried.push_back(profile.prototype);
+  }
+  using Options = PrototypeOptions;
+  tried = Vary(tried, {[&](Options& o) { o.num_parts = parts; }});
+  tried = Vary(tried, {[&](Options& o) { o.spaces = spaces; }});
+  tried = Vary(tried, {[](Options& o) { o.mask_source = kAttentionMasks; },
+                       [](Options& o) { o.mask_source = kMaskCutMasks; },
+                       [](Options& o) { o.mask_source = kCutlerMasks; }});
+  tried = Vary(tried, {[](Options& o) {
+                 o.cell_rule = o.cell_rule == kCoverageCells ? kBilinearCells
+                                                             : kCoverageCells;
+               }});
+  tried = Vary(tried, {[](Options& o) { o.shared_noise = !o.shared_noise; }});
+  tried =
+      Vary(tried,
+           {[](Options& o) { o.normalize_features = !o.normalize_features; }});
+  for (const PrototypeOptions& options : tried) {
+    // Only of options that hold does the engine say a fingerprint.
+    if (engine.Validate(options).ok() &&
+        engine.EncoderFingerprint(options) == record.encoder_fingerprint) {
+      return options;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace ovdiff::server

@@ -1,0 +1,481 @@
+// Explaining a pixel: that it is Segment()'s answer that is explained, and that
+// the prototypes named are the ones that gave it.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/pipeline/engine_fixture.h"
+
+namespace ovdiff::engine {
+namespace {
+
+using testing::HasSubstr;
+
+using Row = std::pair<size_t, int64_t>;  // Class of the call, row of its side.
+
+class ExplainTest : public EngineTest {
+ protected:
+  // As built, but with rows that have no direction, and levels out of order: so
+  // no row has the place that it has on the device.
+  static PrototypeSet Shuffled(PrototypeSet set) {
+    for (FeatureSpacePrototypes& space : set.spaces) {
+      for (PrototypeVectors* side : {&space.foreground, &space.background}) {
+        PrototypeVectors out;
+        const auto dim = static_cast<size_t>(space.dim);
+        for (size_t i = side->count(); i-- > 0;) {
+          out.values.insert(out.values.end(), side->values.begin() + i * dim,
+                            side->values.begin() + (i + 1) * dim);
+          out.levels.push_back(side->levels[i]);
+          out.source_pictures.push_back(side->source_pictures[i]);
+          if (i % 3 == 0) {
+            out.values.insert(out.values.end(), dim, 0.0f);
+            out.levels.push_back(side->levels[i]);
+            out.source_pictures.push_back(side->source_pictures[i]);
+          }
+        }
+        *side = std::move(out);
+      }
+    }
+    return set;
+  }
+
+  static const std::vector<PrototypeSet>& Sets() {
+    static const auto* const sets = new std::vector<PrototypeSet>{
+        Shuffled(Build(Paint("cat"))), Shuffled(Build(Paint("dog"))),
+        Shuffled(Build(Paint("sky")))};
+    return *sets;
+  }
+  static const std::vector<SegmentClass>& Named() {
+    static const auto* const classes = new std::vector<SegmentClass>{
+        {4, "cat", ClassKind::kThing, Load(Sets()[0])},
+        {2, "dog", ClassKind::kThing, Load(Sets()[1])},
+        {9, "sky", ClassKind::kStuff, Load(Sets()[2])}};
+    return *classes;
+  }
+
+  static Explanation Explain(const Image& image,
+                             const std::vector<SegmentClass>& classes,
+                             const SegmentOptions& options,
+                             const ExplainTarget& target) {
+    auto answer = engine().Explain(image, classes, options, target, {});
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return *std::move(answer);
+  }
+  static Segmentation Segment(const Image& image,
+                              const std::vector<SegmentClass>& classes,
+                              const SegmentOptions& options) {
+    auto answer = engine().Segment(image, classes, options, {});
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return *std::move(answer);
+  }
+
+  static const ExplainedClass* Find(const Explanation& answer, int label) {
+    for (const ExplainedClass& one : answer.classes) {
+      if (one.label == label) {
+        return &one;
+      }
+    }
+    return nullptr;
+  }
+
+  static bool Uses(const SegmentOptions& options, PrototypeLevel level) {
+    return level == PrototypeLevel::kClass      ? options.use_class_level
+           : level == PrototypeLevel::kInstance ? options.use_instance_level
+                                                : options.use_part_level;
+  }
+
+  static const PrototypeVectors& SideOf(size_t set, size_t space,
+                                        bool is_background) {
+    const FeatureSpacePrototypes& both = Sets()[set].spaces[space];
+    return is_background ? both.background : both.foreground;
+  }
+
+  static double Length(const float* vector, int dim) {
+    double sum = 0;
+    for (int i = 0; i < dim; ++i) {
+      sum += static_cast<double>(vector[i]) * vector[i];
+    }
+    return std::sqrt(sum);
+  }
+
+  // The similarity of the pixel to each usable row of the sets `from`, by
+  // segmenting with classes of one vector each. Similarities below 0 are 0.
+  static std::map<Row, double> BruteForce(const Image& image,
+                                          SegmentOptions options, int x, int y,
+                                          size_t space,
+                                          const std::vector<size_t>& from,
+                                          bool is_background) {
+    std::vector<SegmentClass> classes;
+    std::vector<Row> rows;
+    for (const size_t set : from) {
+      const PrototypeVectors& side = SideOf(set, space, is_background);
+      const int dim = Sets()[set].spaces[space].dim;
+      for (size_t row = 0; row < side.count(); ++row) {
+        const float* vector = side.values.data() + row * dim;
+        if (Uses(options, side.levels[row]) && Length(vector, dim) > 0) {
+          FeatureSpacePrototypes one;
+          one.space = Sets()[set].spaces[space].space;
+          one.dim = dim;
+          one.foreground = {
+              {vector, vector + dim}, {PrototypeLevel::kClass}, {-1}};
+          rows.emplace_back(set, static_cast<int64_t>(row));
+          classes.push_back({static_cast<uint16_t>(rows.size()), "one",
+                             ClassKind::kThing, Load({{one}})});
+        }
+      }
+    }
+    options.spaces = {Sets()[0].spaces[space].space};
+    options.use_class_level = true;
+    options.use_background = false;
+    options.background_threshold = 0;
+    options.pamr.enabled = false;
+    const Explanation answer =
+        Explain(image, classes, options, {.x = x, .y = y});
+    std::map<Row, double> similarity;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      similarity[rows[i]] = Find(answer, classes[i].label)->score;
+    }
+    return similarity;
+  }
+
+  static void ExpectBest(const SpaceEvidence& evidence,
+                         const std::map<Row, double>& similarity) {
+    std::vector<std::pair<double, Row>> sorted;
+    for (const auto& [row, value] : similarity) {
+      sorted.emplace_back(-value, row);
+    }
+    std::sort(sorted.begin(), sorted.end());
+    ASSERT_GE(sorted.size(), 2u);
+    ASSERT_GT(-sorted[0].first, 0) << "the test's own similarities are cut";
+    EXPECT_NEAR(evidence.winner.cosine, -sorted[0].first, 2e-6);
+    const Row winner{evidence.winner.class_index, evidence.winner.index};
+    ASSERT_EQ(similarity.count(winner), 1u);
+    EXPECT_NEAR(similarity.at(winner), -sorted[0].first, 2e-6);
+    ASSERT_TRUE(evidence.runner_up.has_value());
+    const Row second{evidence.runner_up->class_index,
+                     evidence.runner_up->index};
+    EXPECT_NE(winner, second);
+    EXPECT_GE(evidence.winner.cosine, evidence.runner_up->cosine);
+    ASSERT_EQ(similarity.count(second), 1u);
+    EXPECT_NEAR(evidence.runner_up->cosine, -sorted[1].first, 2e-6);
+    EXPECT_NEAR(similarity.at(second), -sorted[1].first, 2e-6);
+  }
+
+  // Of the things, those that the stuff filter leaves; far from its threshold.
+  static std::map<Row, double> WithoutLikeSky(
+      const std::map<Row, double>& similarity, size_t space, double threshold) {
+    std::map<Row, double> left;
+    for (const auto& [row, value] : similarity) {
+      if (LikenessToSky(row, space) <= threshold) {
+        left[row] = value;
+      }
+    }
+    return left;
+  }
+  static double LikenessToSky(const Row& row, size_t space) {
+    const int dim = Sets()[row.first].spaces[space].dim;
+    const float* vector =
+        SideOf(row.first, space, true).values.data() + row.second * dim;
+    const PrototypeVectors& sky = SideOf(2, space, false);
+    double largest = -1;
+    for (size_t i = 0; i < sky.count(); ++i) {
+      const float* other = sky.values.data() + i * dim;
+      const double lengths = Length(vector, dim) * Length(other, dim);
+      double product = 0;
+      for (int c = 0; c < dim; ++c) {
+        product += static_cast<double>(vector[c]) * other[c];
+      }
+      if (lengths > 0) {
+        largest = std::max(largest, product / lengths);
+      }
+    }
+    return largest;
+  }
+};
+
+TEST_F(ExplainTest, LabelAndScoresAreThoseOfSegment) {
+  SegmentOptions pamr = Plain();
+  pamr.pamr.enabled = true;
+  pamr.pamr.iterations = 3;
+  pamr.pamr.dilations = {1, 2};
+  SegmentOptions flat = Plain();
+  flat.use_background = false;
+  flat.background_threshold = 0.4;
+  SegmentOptions parts = Plain();
+  parts.use_class_level = false;
+  parts.use_instance_level = false;
+  parts.stuff_filter.enabled = false;
+  const Image image = MakePicture(9, 7);
+  for (const SegmentOptions& options :
+       {Plain(), pamr, flat, parts, engine().info().segment}) {
+    const Segmentation whole = Segment(image, Named(), options);
+    std::vector<double> sums(Named().size());
+    std::vector<double> largest(Named().size(), 0);
+    for (int y = 0; y < image.height; ++y) {
+      for (int x = 0; x < image.width; ++x) {
+        const Explanation answer =
+            Explain(image, Named(), options, {.x = x, .y = y});
+        EXPECT_EQ(answer.x, x);
+        EXPECT_EQ(answer.y, y);
+        const int label = whole.labels.data[y * image.width + x];
+        ASSERT_FALSE(answer.classes.empty());
+        EXPECT_EQ(answer.classes.front().label, label) << x << "," << y;
+        ASSERT_NE(Find(answer, 0), nullptr);
+        for (size_t i = 0; i < Named().size(); ++i) {
+          EXPECT_EQ(answer.kept[i], whole.classes[i].kept);
+          const ExplainedClass* one = Find(answer, Named()[i].label);
+          ASSERT_EQ(one != nullptr, whole.classes[i].kept);
+          if (one != nullptr) {
+            sums[i] += one->label == label ? one->score : 0;
+            largest[i] = std::max(largest[i], one->score);
+          }
+        }
+      }
+    }
+    for (size_t i = 0; i < Named().size(); ++i) {
+      const ClassResult& result = whole.classes[i];
+      EXPECT_EQ(largest[i], std::max(result.max_score, 0.0));
+      if (result.pixel_count > 0) {
+        EXPECT_DOUBLE_EQ(sums[i] / static_cast<double>(result.pixel_count),
+                         result.mean_score);
+      }
+    }
+  }
+}
+
+TEST_F(ExplainTest, LargePicturesAgreeToo) {
+  const Image image = MakePicture(131, 83);
+  const Segmentation whole = Segment(image, Named(), Plain());
+  for (int y = 0; y < image.height; y += 27) {
+    for (int x = 0; x < image.width; x += 26) {
+      const Explanation answer =
+          Explain(image, Named(), Plain(), {.x = x, .y = y});
+      EXPECT_EQ(answer.classes.front().label,
+                whole.labels.data[y * image.width + x]);
+      for (size_t i = 0; i + 1 < answer.classes.size(); ++i) {
+        EXPECT_GE(answer.classes[i].score, answer.classes[i + 1].score);
+      }
+    }
+  }
+}
+
+TEST_F(ExplainTest, AClassIsExplainedWhereItScoresHighest) {
+  const Image image = MakePicture(13, 8);
+  const Segmentation whole = Segment(image, Named(), Plain());
+  for (size_t i = 0; i < Named().size(); ++i) {
+    const uint16_t label = Named()[i].label;
+    const Explanation answer =
+        Explain(image, Named(), Plain(), {.x = 0, .y = 0, .label = label});
+    EXPECT_EQ(Find(answer, label)->score, whole.classes[i].max_score);
+    EXPECT_EQ(answer.classes.front().label,
+              whole.labels.data[answer.y * image.width + answer.x]);
+    // The same evidence as of that point.
+    const Explanation point =
+        Explain(image, Named(), Plain(), {.x = answer.x, .y = answer.y});
+    ASSERT_EQ(point.classes.size(), answer.classes.size());
+    for (size_t c = 0; c < point.classes.size(); ++c) {
+      EXPECT_EQ(point.classes[c].label, answer.classes[c].label);
+      EXPECT_EQ(point.classes[c].score, answer.classes[c].score);
+      ASSERT_EQ(point.classes[c].spaces.size(),
+                answer.classes[c].spaces.size());
+      for (size_t s = 0; s < point.classes[c].spaces.size(); ++s) {
+        const SpaceEvidence& a = point.classes[c].spaces[s];
+        const SpaceEvidence& b = answer.classes[c].spaces[s];
+        EXPECT_EQ(a.space, b.space);
+        EXPECT_EQ(a.score, b.score);
+        EXPECT_EQ(a.winner.index, b.winner.index);
+        EXPECT_EQ(a.winner.cosine, b.winner.cosine);
+      }
+    }
+  }
+}
+
+// Without PAMR the fused score is the weighted mean of the spaces' scores, and
+// each of these what the space alone would say.
+TEST_F(ExplainTest, SpacesScoreWhatTheyAddToTheFusion) {
+  const Image image = MakePicture(70, 41);
+  const ExplainTarget target{.x = 33, .y = 29};
+  SegmentOptions options = Plain();
+  options.space_weights = {{"vision", 2.5}, {"keys", 0.5}};
+  const Explanation fused = Explain(image, Named(), options, target);
+  for (const ExplainedClass& one : fused.classes) {
+    ASSERT_EQ(one.spaces.size(), 3u);
+    double sum = 0;
+    for (const SpaceEvidence& evidence : one.spaces) {
+      const auto weight = options.space_weights.find(evidence.space);
+      sum += evidence.score *
+             (weight == options.space_weights.end() ? 1 : weight->second);
+      EXPECT_LE(evidence.winner.cosine, evidence.score + 2e-6);
+      SegmentOptions alone = Plain();
+      alone.spaces = {evidence.space};
+      const Explanation answer = Explain(image, Named(), alone, target);
+      EXPECT_NEAR(Find(answer, one.label)->score, std::max(evidence.score, 0.0),
+                  2e-6);
+    }
+    EXPECT_NEAR(one.score, std::max(sum / 4, 0.0), 2e-6);
+  }
+}
+
+TEST_F(ExplainTest, WinnersAreThoseOfBruteForce) {
+  SegmentOptions one_window = Plain();
+  one_window.windows.sizes = {30};
+  one_window.windows.whole_picture = false;
+  SegmentOptions no_instances = Plain();
+  no_instances.use_instance_level = false;
+  SegmentOptions parts = Plain();
+  parts.use_class_level = false;
+  parts.use_instance_level = false;
+  for (const auto& [options, image, x, y] :
+       {std::tuple{one_window, MakePicture(30, 30), 11, 19},
+        std::tuple{Plain(), MakePicture(77, 52, 3), 40, 50},
+        std::tuple{no_instances, MakePicture(40, 64, 5), 0, 63},
+        std::tuple{parts, MakePicture(21, 30, 7), 20, 3}}) {
+    const Explanation answer = Explain(image, Named(), options, {x, y, 0});
+    for (size_t set = 0; set < Named().size(); ++set) {
+      const ExplainedClass* one = Find(answer, Named()[set].label);
+      ASSERT_EQ(one->spaces.size(), Sets()[set].spaces.size());
+      for (size_t space = 0; space < one->spaces.size(); ++space) {
+        EXPECT_EQ(one->spaces[space].space, Sets()[set].spaces[space].space);
+        ExpectBest(one->spaces[space],
+                   BruteForce(image, options, x, y, space, {set}, false));
+      }
+    }
+  }
+}
+
+TEST_F(ExplainTest, BackgroundIsExplainedByWhatTheStuffFilterLeaves) {
+  const Image image = MakePicture(50, 38, 2);
+  SegmentOptions all = Plain();
+  all.stuff_filter.enabled = false;
+  const Explanation unfiltered = Explain(image, Named(), all, {21, 17, 0});
+  for (size_t space = 0; space < 3; ++space) {
+    const auto similarity =
+        BruteForce(image, all, 21, 17, space, {0, 1, 2}, true);
+    ExpectBest(Find(unfiltered, 0)->spaces[space], similarity);
+
+    // In the widest gap of the middle half: nothing is near the threshold.
+    std::vector<double> likeness;
+    for (const auto& [row, value] : similarity) {
+      if (row.first != 2) {
+        likeness.push_back(LikenessToSky(row, space));
+      }
+    }
+    std::sort(likeness.begin(), likeness.end());
+    size_t gap = likeness.size() / 4;
+    for (size_t i = gap; i < likeness.size() * 3 / 4; ++i) {
+      if (likeness[i + 1] - likeness[i] > likeness[gap + 1] - likeness[gap]) {
+        gap = i;
+      }
+    }
+    SegmentOptions filtered = Plain();
+    filtered.spaces = {Sets()[0].spaces[space].space};
+    filtered.stuff_filter.threshold = (likeness[gap] + likeness[gap + 1]) / 2;
+    const Explanation answer = Explain(image, Named(), filtered, {21, 17, 0});
+    auto things = similarity;
+    std::erase_if(things, [](const auto& one) { return one.first.first == 2; });
+    const auto left =
+        WithoutLikeSky(things, space, filtered.stuff_filter.threshold);
+    EXPECT_LT(left.size(), things.size());
+    ASSERT_EQ(Find(answer, 0)->spaces.size(), 1u);
+    ExpectBest(Find(answer, 0)->spaces[0], left);
+  }
+}
+
+TEST_F(ExplainTest, BackgroundWithoutPrototypesHasNoEvidence) {
+  SegmentOptions flat = Plain();
+  flat.use_background = false;
+  flat.background_threshold = 0.25;
+  const Image image = MakePicture(20, 20);
+  const Explanation answer = Explain(image, Named(), flat, {3, 3, 0});
+  EXPECT_TRUE(Find(answer, 0)->spaces.empty());
+  EXPECT_FLOAT_EQ(static_cast<float>(Find(answer, 0)->score), 0.25f);
+  // All of it looks like stuff.
+  SegmentOptions strict = Plain();
+  strict.stuff_filter.threshold = -1;
+  const Explanation none = Explain(image, Named(), strict, {3, 3, 0});
+  EXPECT_TRUE(Find(none, 0)->spaces.empty());
+  EXPECT_EQ(Find(none, 0)->score, 0);
+}
+
+TEST_F(ExplainTest, SaysWhatCannotBeExplained) {
+  const Image image = MakePicture(20, 10);
+  for (const auto& [x, y] : {std::pair{20, 0}, {0, 10}, {-1, 0}, {0, -1}}) {
+    const auto outside =
+        engine().Explain(image, Named(), Plain(), {x, y, 0}, {});
+    EXPECT_EQ(outside.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(outside.status().message(), HasSubstr("20x10"));
+  }
+  const auto nobody = engine().Explain(image, Named(), Plain(), {0, 0, 3}, {});
+  EXPECT_EQ(nobody.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(nobody.status().message(), HasSubstr("label 3"));
+  EXPECT_EQ(engine().Explain(image, {}, Plain(), {}, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  SegmentOptions bad = Plain();
+  bad.spaces = {"smell"};
+  EXPECT_EQ(engine().Explain(image, Named(), bad, {}, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  CallControl cancelled;
+  cancelled.cancellation.Cancel();
+  EXPECT_EQ(
+      engine().Explain(image, Named(), Plain(), {}, cancelled).status().code(),
+      absl::StatusCode::kCancelled);
+}
+
+TEST_F(ExplainTest, AClassThatThePrefilterDropsHasNoPixel) {
+  // Of two things that do not tie, one is dropped.
+  const SegmentOptions options = engine().info().segment;
+  const Image image = MakePicture(33, 30);
+  const Explanation answer = Explain(image, Named(), options, {5, 5, 0});
+  ASSERT_NE(answer.kept[0], answer.kept[1]);
+  const size_t dropped = answer.kept[0] ? 1 : 0;
+  EXPECT_EQ(Find(answer, Named()[dropped].label), nullptr);
+  const auto asked = engine().Explain(image, Named(), options,
+                                      {0, 0, Named()[dropped].label}, {});
+  EXPECT_EQ(asked.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(asked.status().message(), HasSubstr("prefilter"));
+}
+
+TEST_F(ExplainTest, PictureMasksAreTheMapsOwn) {
+  const SupportSet support = SquareSupport(3, 8, 4);
+  const auto masks =
+      engine().MakePictureMasks(support, {{2, 0}}, Prototype(), {});
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  ASSERT_EQ(masks->size(), 2u);
+  for (const PictureMasks& one : *masks) {
+    ASSERT_EQ(one.side, kTinyPictureSize);
+    ASSERT_EQ(one.foreground.size(), size_t{1} * one.side * one.side);
+    EXPECT_EQ(one.foreground[2 * one.side + 2], 1);
+    EXPECT_EQ(one.background[2 * one.side + 2], 0);
+    EXPECT_EQ(one.foreground.back(), 0);
+    EXPECT_EQ(one.background.back(), 1);
+  }
+  for (const int index : {-1, 3}) {
+    EXPECT_EQ(engine()
+                  .MakePictureMasks(support, {{index}}, Prototype(), {})
+                  .status()
+                  .code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+// Only the pictures asked for are cut, with the same answer.
+TEST_F(ExplainTest, ProposedMasksAreThoseOfThePictureAlone) {
+  const SupportSet support = Paint("cat");
+  PrototypeOptions options = Prototype();
+  options.mask_source = kMaskCutMasks;
+  const auto all =
+      engine().MakePictureMasks(support, {{0, 1, 2, 3}}, options, {});
+  ASSERT_TRUE(all.ok()) << all.status();
+  const auto some = engine().MakePictureMasks(support, {{3, 1}}, options, {});
+  ASSERT_TRUE(some.ok()) << some.status();
+  EXPECT_EQ((*some)[0].foreground, (*all)[3].foreground);
+  EXPECT_EQ((*some)[0].background, (*all)[3].background);
+  EXPECT_EQ((*some)[1].foreground, (*all)[1].foreground);
+}
+
+}  // namespace
+}  // namespace ovdiff::engine
