@@ -109,6 +109,13 @@ absl::StatusOr<Sha256Digest> DigestVision(const std::string& folder,
   return fields.Finish();
 }
 
+void AddNormalization(const Normalization& normalization, Fields* fields) {
+  for (size_t channel = 0; channel < 3; ++channel) {
+    fields->Add("mean", normalization.mean[channel]);
+    fields->Add("std", normalization.deviation[channel]);
+  }
+}
+
 void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
               Fields* fields) {
   fields->Add("space", space.name);
@@ -128,26 +135,41 @@ void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
   }
   fields->Add("layer", space.layer);
   fields->Add("position_interpolation", static_cast<int>(space.position_rule));
-  for (size_t channel = 0; channel < 3; ++channel) {
-    fields->Add("mean", space.normalization.mean[channel]);
-    fields->Add("std", space.normalization.deviation[channel]);
-  }
+  AddNormalization(space.normalization, fields);
+}
+
+void AddMaskCut(const Bundle& bundle, const BundleDigests& digests,
+                const MaskCutOptions& options, Fields* fields) {
+  const MaskCutSpec& spec = *bundle.maskcut;
+  fields->Add("masks", std::string("maskcut"));
+  fields->Add("affinity_threshold", options.affinity_threshold);
+  fields->Add("max_masks", options.max_masks);
+  fields->Add("input_size", spec.input_size);
+  AddSpace(*bundle.FindSpace(spec.space), digests.spaces.at(spec.space),
+           fields);
+}
+
+void AddCutler(const CutlerSpec& spec, const Sha256Digest& files,
+               const CutlerOptions& options, Fields* fields) {
+  fields->Add("masks", std::string("cutler"));
+  fields->Add("score_threshold", options.score_threshold);
+  fields->Add("max_detections", options.max_detections);
+  fields->Add("files", files);
+  fields->Add("short_side", spec.short_side);
+  fields->Add("max_long_side", spec.max_long_side);
+  AddNormalization(spec.normalization, fields);
 }
 
 // Only what the chosen source depends on.
 void AddMasks(const Bundle& bundle, const BundleDigests& digests,
               const PrototypeOptions& options, Fields* fields) {
-  if (options.mask_source == kAttentionMasks || !bundle.maskcut.has_value()) {
+  if (options.mask_source == kMaskCutMasks && bundle.maskcut.has_value()) {
+    AddMaskCut(bundle, digests, options.maskcut, fields);
+  } else if (options.mask_source == kCutlerMasks && bundle.cutler.has_value()) {
+    AddCutler(*bundle.cutler, digests.cutler, options.cutler, fields);
+  } else {
     fields->Add("masks", std::string("attribution otsu"));
-    return;
   }
-  const MaskCutSpec& spec = *bundle.maskcut;
-  fields->Add("masks", std::string("maskcut"));
-  fields->Add("affinity_threshold", options.maskcut.affinity_threshold);
-  fields->Add("max_masks", options.maskcut.max_masks);
-  fields->Add("input_size", spec.input_size);
-  AddSpace(*bundle.FindSpace(spec.space), digests.spaces.at(spec.space),
-           fields);
 }
 
 }  // namespace
@@ -164,6 +186,10 @@ absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
     }
     OVDIFF_ASSIGN_OR_RETURN(digests.spaces[space.name],
                             DigestVision(space.folder, &files));
+  }
+  if (bundle.cutler.has_value()) {
+    OVDIFF_ASSIGN_OR_RETURN(digests.cutler,
+                            DigestVision(bundle.cutler->folder, &files));
   }
   return digests;
 }
