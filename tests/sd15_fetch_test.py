@@ -10,7 +10,10 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import pathlib
+import pickle
+import shutil
 import sys
 import tempfile
 import types
@@ -125,6 +128,73 @@ class Fetch(unittest.TestCase):
             self.assertIn(f"stable-diffusion/{name}/diffusion_pytorch_model.safetensors", targets)
         for name in ("clip", "dino", "stable-diffusion/text_encoder"):
             self.assertLessEqual({f"{name}/config.json", f"{name}/model.safetensors"}, targets)
+
+
+class Cutler(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.manifest = json.loads((BUNDLE / "files.json").read_text())
+        self.source = self.root / "checkpoint.pth"
+        self.source.write_bytes(b"pickle")
+
+    def run_main(self, *arguments):
+        def convert(source, target):
+            target.write_bytes(b"safe:" + source.read_bytes())
+
+        with mock.patch.object(sd15_fetch, "save_cutler", convert), \
+                mock.patch.object(sys, "argv", ["fetch.py", "--root", str(self.root), *arguments]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            sd15_fetch.main()
+
+    def test_adds_weights_configuration_and_key(self):
+        self.run_main("--cutler", str(self.source))
+        self.assertEqual(b"safe:pickle", (self.root / "cutler/model.safetensors").read_bytes())
+        self.assertEqual({"architecture": "cascade_mask_rcnn"},
+                         json.loads((self.root / "cutler/config.json").read_text()))
+        bundle = json.loads((self.root / "bundle.json").read_text())
+        self.assertEqual(self.manifest["cutler"]["bundle"], bundle.pop("cutler"))
+        self.assertEqual(json.loads((BUNDLE / "bundle.json").read_text()), bundle)
+        lock = json.loads((self.root / "fetched.json").read_text())
+        self.assertEqual(sha256(b"pickle"), lock["cutler/model.safetensors"]["source_sha256"])
+
+    def test_a_later_fetch_keeps_it_and_checks_it(self):
+        self.run_main("--cutler", str(self.source))
+        lock = json.loads((self.root / "fetched.json").read_text())
+        shutil.copy(BUNDLE / "bundle.json", self.root / "bundle.json")
+        sd15_fetch.write_bundle(self.manifest, self.root, lock)
+        self.assertIn("cutler", json.loads((self.root / "bundle.json").read_text()))
+        (self.root / "cutler/model.safetensors").write_bytes(b"damaged")
+        with self.assertRaises(SystemExit) as caught:
+            self.run_main("--check")
+        self.assertIn("cutler/model.safetensors", str(caught.exception))
+
+    def test_without_it_the_bundle_is_this_folders(self):
+        sd15_fetch.write_bundle(self.manifest, self.root, {})
+        self.assertEqual((BUNDLE / "bundle.json").read_bytes(),
+                         (self.root / "bundle.json").read_bytes())
+
+    def test_an_absent_file_is_told_where_to_come_from(self):
+        with self.assertRaises(SystemExit) as caught:
+            self.run_main("--cutler", str(self.root / "nothing.pth"))
+        self.assertIn(self.manifest["cutler"]["source"], str(caught.exception))
+
+    def test_only_containers_and_numbers_are_unpickled(self):
+        self.source.write_bytes(pickle.dumps({"model": {"a": [1, 2.5]}, "iteration": 3}))
+        self.assertEqual({"model": {"a": [1, 2.5]}, "iteration": 3},
+                         sd15_fetch.read_checkpoint(self.source))
+
+        class Trap:
+            def __reduce__(self):
+                return os.mkdir, (str(trapped),)
+
+        trapped = self.root / "trapped"
+        self.source.write_bytes(pickle.dumps({"model": Trap()}))
+        with self.assertRaises(SystemExit) as caught:
+            sd15_fetch.read_checkpoint(self.source)
+        self.assertIn("mkdir", str(caught.exception))
+        self.assertFalse(trapped.exists())
 
 
 if __name__ == "__main__":

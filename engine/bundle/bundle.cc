@@ -222,6 +222,23 @@ void ReadMaskCut(JsonObject& root, Bundle* bundle) {
   root.Merge(object.Finish());
 }
 
+void ReadCutler(JsonObject& root, Bundle* bundle) {
+  const json* child = root.Child("cutler", /*required=*/false);
+  if (child == nullptr) {
+    return;
+  }
+  JsonObject object(*child, absl::StrCat(root.where(), ": cutler"));
+  CutlerSpec& spec = bundle->cutler.emplace();
+  spec.folder = ReadFolder(object, "folder", bundle->folder);
+  ReadSide(object, "short_side", &spec.short_side);
+  ReadSide(object, "max_long_side", &spec.max_long_side);
+  if (spec.max_long_side < spec.short_side) {
+    object.Fail("max_long_side", "is less than \"short_side\"");
+  }
+  spec.normalization = ReadNormalization(object);
+  root.Merge(object.Finish());
+}
+
 void ReadWindows(JsonObject& root, Bundle* bundle) {
   const json* child = root.Child("windows", /*required=*/true);
   if (child == nullptr) {
@@ -308,6 +325,7 @@ absl::StatusOr<Bundle> ReadBundle(const std::string& folder) {
   ReadSpaces(root, &bundle);
   ReadPrefilter(root, &bundle);
   ReadMaskCut(root, &bundle);
+  ReadCutler(root, &bundle);
   ReadWindows(root, &bundle);
   ReadOptionOverrides(root, &bundle.generation, &bundle.prototype,
                       &bundle.segment);

@@ -82,6 +82,16 @@ struct MaskCutSpec {
                        // rounded to whole patches.
 };
 
+// CutLER's detector, where the bundle has it. Not loaded otherwise.
+struct CutlerSpec {
+  std::string folder;  // config.json (CascadeRcnnConfig) and weights
+  // A picture is resized (bilinear, without antialias) until its short side is
+  // the first, but its long side not above the second; pixels.
+  int short_side = 0;
+  int max_long_side = 0;
+  Normalization normalization;
+};
+
 struct Bundle {
   std::string folder;
   std::string name;
@@ -93,6 +103,7 @@ struct Bundle {
   std::vector<SpaceSpec> spaces;  // In fusion order; names distinct.
   PrefilterSpec prefilter;
   std::optional<MaskCutSpec> maskcut;
+  std::optional<CutlerSpec> cutler;
   WindowOptions windows;  // All numbers set.
   int max_long_side = 0;  // A longer picture is squashed to this, pixels.
   // The method's defaults after the bundle's overrides.

@@ -150,20 +150,38 @@ void AddSpace(const SpaceSpec& space, const Sha256Digest& files,
   AddNormalization(space.normalization, fields);
 }
 
-// Only what the chosen source depends on.
-void AddMasks(const Bundle& bundle, const BundleDigests& digests,
-              const PrototypeOptions& options, Fields* fields) {
-  if (options.mask_source == kAttentionMasks || !bundle.maskcut.has_value()) {
-    fields->Add("masks", std::string("attribution otsu"));
-    return;
-  }
+void AddMaskCut(const Bundle& bundle, const BundleDigests& digests,
+                const MaskCutOptions& options, Fields* fields) {
   const MaskCutSpec& spec = *bundle.maskcut;
   fields->Add("masks", std::string("maskcut"));
-  fields->Add("affinity_threshold", options.maskcut.affinity_threshold);
-  fields->Add("max_masks", options.maskcut.max_masks);
+  fields->Add("affinity_threshold", options.affinity_threshold);
+  fields->Add("max_masks", options.max_masks);
   fields->Add("input_size", spec.input_size);
   AddSpace(*bundle.FindSpace(spec.space), digests.spaces.at(spec.space),
            fields);
+}
+
+void AddCutler(const CutlerSpec& spec, const Sha256Digest& files,
+               const CutlerOptions& options, Fields* fields) {
+  fields->Add("masks", std::string("cutler"));
+  fields->Add("score_threshold", options.score_threshold);
+  fields->Add("max_detections", options.max_detections);
+  fields->Add("files", files);
+  fields->Add("short_side", spec.short_side);
+  fields->Add("max_long_side", spec.max_long_side);
+  AddNormalization(spec.normalization, fields);
+}
+
+// Only what the chosen source depends on.
+void AddMasks(const Bundle& bundle, const BundleDigests& digests,
+              const PrototypeOptions& options, Fields* fields) {
+  if (options.mask_source == kMaskCutMasks && bundle.maskcut.has_value()) {
+    AddMaskCut(bundle, digests, options.maskcut, fields);
+  } else if (options.mask_source == kCutlerMasks && bundle.cutler.has_value()) {
+    AddCutler(*bundle.cutler, digests.cutler, options.cutler, fields);
+  } else {
+    fields->Add("masks", std::string("attribution otsu"));
+  }
 }
 
 void AddPruning(const Bundle& bundle, const BundleDigests& digests,
@@ -207,6 +225,10 @@ absl::StatusOr<BundleDigests> DigestBundle(const Bundle& bundle) {
   }
   OVDIFF_ASSIGN_OR_RETURN(digests.prefilter,
                           DigestPrefilter(bundle.prefilter, &files));
+  if (bundle.cutler.has_value()) {
+    OVDIFF_ASSIGN_OR_RETURN(digests.cutler,
+                            DigestVision(bundle.cutler->folder, &files));
+  }
   return digests;
 }
 

@@ -24,6 +24,7 @@ struct BundleDigests {
   Sha256Digest diffusion{};                    // all five parts
   std::map<std::string, Sha256Digest> spaces;  // by space name
   Sha256Digest prefilter{};                    // CLIP and its tokenizer
+  Sha256Digest cutler{};                       // zero where there is none
 };
 
 // Reads every file once. Errors as HubWeightFiles() and Sha256OfFile().

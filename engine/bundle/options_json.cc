@@ -36,12 +36,18 @@ void ReadMaskCut(JsonObject& object, MaskCutOptions* options) {
   object.Optional("max_masks", &options->max_masks);
 }
 
+void ReadCutler(JsonObject& object, CutlerOptions* options) {
+  object.Optional("score_threshold", &options->score_threshold);
+  object.Optional("max_detections", &options->max_detections);
+}
+
 void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
   object.Optional("num_parts", &options->num_parts);
   object.Optional("kmeans_max_iterations", &options->kmeans_max_iterations);
   object.Optional("kmeans_seed", &options->kmeans_seed);
   object.Optional("mask_source", &options->mask_source);
   ReadPart(object, "maskcut", &ReadMaskCut, &options->maskcut);
+  ReadPart(object, "cutler", &ReadCutler, &options->cutler);
   object.Optional("otsu_bins", &options->otsu_bins);
   object.Optional("fallback_background", &options->fallback_background);
   object.Optional("fallback_foreground", &options->fallback_foreground);

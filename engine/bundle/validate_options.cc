@@ -71,17 +71,35 @@ absl::Status ValidateSpaces(const char* name,
   return absl::OkStatus();
 }
 
+// `what`: what the source lacks in this bundle, and `remedy`: how to have it.
+absl::Status NoSuchMasks(const std::string& source, const Bundle& bundle,
+                         const char* what, const char* remedy) {
+  std::vector<std::string> allowed = {kAttentionMasks};
+  if (bundle.maskcut.has_value()) {
+    allowed.emplace_back(kMaskCutMasks);
+  }
+  if (bundle.cutler.has_value()) {
+    allowed.emplace_back(kCutlerMasks);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "prototype.mask_source is \"", source, "\", but bundle ", bundle.name,
+      " does not ", what, "; allowed with it is ", absl::StrJoin(allowed, ", "),
+      ". To have it, ", remedy, " under \"", source,
+      "\" in bundle.json (deploy/bundles/README.md)"));
+}
+
 // What the bundle's networks can make masks with.
 absl::Status ValidateMaskSource(const PrototypeOptions& options,
                                 const Bundle& bundle) {
   OVDIFF_RETURN_IF_ERROR(OneOf("prototype.mask_source", options.mask_source,
-                               {kAttentionMasks, kMaskCutMasks}));
+                               {kAttentionMasks, kMaskCutMasks, kCutlerMasks}));
   if (options.mask_source == kMaskCutMasks && !bundle.maskcut.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "prototype.mask_source is \"", kMaskCutMasks, "\", but bundle ",
-        bundle.name, " does not say what cuts; allowed with it is ",
-        kAttentionMasks, ". To have it, name a space of type vit under \"",
-        kMaskCutMasks, "\" in bundle.json (deploy/bundles/README.md)"));
+    return NoSuchMasks(kMaskCutMasks, bundle, "say what cuts",
+                       "name a space of type vit");
+  }
+  if (options.mask_source == kCutlerMasks && !bundle.cutler.has_value()) {
+    return NoSuchMasks(kCutlerMasks, bundle, "have CutLER's weights",
+                       "name the folder of its weights");
   }
   const MaskCutOptions& maskcut = options.maskcut;
   if (!(maskcut.affinity_threshold > -1 && maskcut.affinity_threshold < 1)) {
@@ -89,7 +107,12 @@ absl::Status ValidateMaskSource(const PrototypeOptions& options,
         "prototype.maskcut.affinity_threshold is ", maskcut.affinity_threshold,
         "; allowed are above -1 and below 1"));
   }
-  return InRange("prototype.maskcut.max_masks", maskcut.max_masks, 1, 16);
+  OVDIFF_RETURN_IF_ERROR(
+      InRange("prototype.maskcut.max_masks", maskcut.max_masks, 1, 16));
+  OVDIFF_RETURN_IF_ERROR(InRange("prototype.cutler.score_threshold",
+                                 options.cutler.score_threshold, 0.0, 1.0));
+  return InRange("prototype.cutler.max_detections",
+                 options.cutler.max_detections, 1, 1000);
 }
 
 absl::Status ValidateSpaceWeights(const std::map<std::string, double>& weights,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/runners/cutler_runner.h"
 #include "engine/runners/dino_runner.h"
 #include "engine/runners/maskcut_runner.h"
 #include "engine/runners/stable_diffusion_features.h"
@@ -84,7 +85,10 @@ const FeatureExtractor* ModelSet::FindSpace(const std::string& name) const {
 
 const MaskProposer* ModelSet::FindProposer(
     const std::string& mask_source) const {
-  return mask_source == kMaskCutMasks ? maskcut.get() : nullptr;
+  if (mask_source == kMaskCutMasks) {
+    return maskcut.get();
+  }
+  return mask_source == kCutlerMasks ? cutler.get() : nullptr;
 }
 
 absl::StatusOr<std::unique_ptr<ModelSet>> ModelSet::Create(
@@ -106,6 +110,10 @@ absl::StatusOr<std::unique_ptr<ModelSet>> ModelSet::Create(
         MaskCutRunner::Create(*bundle.maskcut,
                               *models->FindSpace(bundle.maskcut->space),
                               device));
+  }
+  if (bundle.cutler.has_value()) {
+    OVDIFF_ASSIGN_OR_RETURN(models->cutler,
+                            CutlerRunner::Create(*bundle.cutler, device));
   }
   OVDIFF_ASSIGN_OR_RETURN(models->prefilter,
                           clips.Get(bundle.prefilter.folder));

@@ -22,6 +22,7 @@ struct ModelSet {
   std::unique_ptr<StableDiffusionRunner> diffusion;
   std::vector<std::unique_ptr<FeatureExtractor>> spaces;  // bundle's order
   std::unique_ptr<const MaskProposer> maskcut;  // null: not in the bundle
+  std::unique_ptr<const MaskProposer> cutler;   // likewise
   std::shared_ptr<const ClipRunner> prefilter;
   std::unique_ptr<const ClipTokenizer> prefilter_tokenizer;
 

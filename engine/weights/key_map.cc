@@ -314,4 +314,14 @@ const std::vector<std::string>& IgnoredVisionTransformerKeys() {
   return *kKeys;
 }
 
+const std::vector<std::string>& IgnoredCascadeRcnnKeys() {
+  static const auto* const kKeys = new std::vector<std::string>{
+      // The bundle and the configuration say these; batches are not counted.
+      R"(pixel_mean|pixel_std)",
+      R"(proposal_generator\.anchor_generator\.cell_anchors\..*)",
+      R"(.*\.num_batches_tracked)",
+  };
+  return *kKeys;
+}
+
 }  // namespace ovdiff::engine

@@ -41,6 +41,7 @@ const std::vector<std::string>& IgnoredAutoencoderKlKeys();
 const std::vector<std::string>& IgnoredClipTextModelKeys();
 const std::vector<std::string>& IgnoredClipModelKeys();
 const std::vector<std::string>& IgnoredVisionTransformerKeys();
+const std::vector<std::string>& IgnoredCascadeRcnnKeys();
 
 }  // namespace ovdiff::engine
 

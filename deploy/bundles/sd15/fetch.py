@@ -4,20 +4,28 @@
     python3 -m pip install huggingface_hub torch safetensors
     deploy/bundles/sd15/fetch.py              fetch, verify, convert (2.9 GB)
     deploy/bundles/sd15/fetch.py --check      verify what is here, fetch nothing
+    deploy/bundles/sd15/fetch.py --cutler cutler_cascade_final.pth
+                                              add CutLER, from a file that you have
 
 files.json says what, from which revision, and how it is to hash. A file without a
 hash there is checked against the hub's own record; that record is then kept in
 fetched.json and checked from then on. Pickled weights (.bin) are read with
 weights_only=True and written as safetensors, so that the server never sees one.
+
+CutLER is not for commercial use, so it is not fetched: whoever may use it gets the
+file from its source (files.json) and names it here. It becomes cutler/, and
+bundle.json names that folder from then on.
 """
 
 import argparse
 import hashlib
 import json
 import pathlib
+import pickle
 import shutil
 import sys
 import tempfile
+import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -91,6 +99,82 @@ def to_safetensors(source, target):
     save_file(tensors, target, metadata={"format": "pt"})
 
 
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads containers, numbers and numpy's arrays; refuses all else, which could run."""
+
+    ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")
+    ALLOWED = {("collections", "OrderedDict"), ("_codecs", "encode"), ("numpy", "ndarray"),
+               ("numpy", "dtype"), *((module, name) for module in ARRAYS
+                                     for name in ("_reconstruct", "scalar"))}
+
+    def find_class(self, module, name):
+        if (module, name) not in self.ALLOWED:
+            fail(f"the checkpoint asks for {module}.{name}, which is no array; it is not read")
+        return super().find_class(module, name)
+
+
+def read_checkpoint(path):
+    """A checkpoint of detectron2: torch's file, or a pickle of numpy arrays."""
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            first = ArrayUnpickler(file, encoding="latin1").load()
+        if not isinstance(first, int):  # torch's old files begin with a number
+            return first
+    torch = import_or_fail("torch", f"to convert {path.name}")
+    numpy = import_or_fail("numpy", f"to convert {path.name}")
+    core = getattr(numpy, "_core", None) or numpy.core
+    allowed = [numpy.ndarray, numpy.dtype]
+    allowed += [type(numpy.dtype(kind)) for kind in ("float32", "float64", "int64")]
+    allowed += [(getattr(core.multiarray, name), f"{module}.{name}")
+                for module in ArrayUnpickler.ARRAYS for name in ("_reconstruct", "scalar")]
+    with torch.serialization.safe_globals(allowed):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def save_cutler(source, target):
+    """The checkpoint's "model", the arrays of which may be numpy's, as safetensors."""
+    import_or_fail("safetensors", f"to convert {source.name}")
+    checkpoint = read_checkpoint(source)
+    torch = import_or_fail("torch", f"to convert {source.name}")
+    from safetensors.torch import save_file
+    state = checkpoint.get("model", checkpoint)
+    tensors = {name: torch.as_tensor(value).detach().clone().contiguous()
+               for name, value in state.items() if hasattr(value, "shape")}
+    if "roi_heads.mask_head.predictor.weight" not in tensors:
+        fail(f"{source.name} is not CutLER's: it holds no roi_heads.mask_head.predictor.weight")
+    save_file(tensors, target, metadata={"format": "pt"})
+
+
+def cutler_target(manifest):
+    return f"{manifest['cutler']['bundle']['folder']}/model.safetensors"
+
+
+def add_cutler(manifest, root, source, lock):
+    target = cutler_target(manifest)
+    if not source.is_file():
+        fail(f"{source} is not there; it comes from {manifest['cutler']['source']}")
+    say(f"{target}: converting {source.name}; {manifest['cutler']['licence']}")
+    (root / target).parent.mkdir(parents=True, exist_ok=True)
+    staged = (root / target).with_suffix(".new")
+    save_cutler(source, staged)
+    staged.replace(root / target)
+    lock[target] = {"path": source.name, "source_sha256": digests_of(source)[0],
+                    "bytes": (root / target).stat().st_size,
+                    "sha256": digests_of(root / target)[0]}
+    write_json(root / "fetched.json", lock)
+    write_json((root / target).with_name("config.json"), manifest["cutler"]["config"])
+
+
+def write_bundle(manifest, root, lock):
+    """bundle.json at `root`: this folder's, with CutLER where it was added."""
+    document = json.loads((HERE / "bundle.json").read_text())
+    if cutler_target(manifest) in lock and "cutler" not in document:
+        document["cutler"] = manifest["cutler"]["bundle"]
+        write_json(root / "bundle.json", document)
+    elif root != HERE:
+        shutil.copy(HERE / "bundle.json", root / "bundle.json")
+
+
 def fetch(manifest, root, lock):
     hub = import_or_fail("huggingface_hub", "to fetch")
     api = hub.HfApi()
@@ -135,6 +219,8 @@ def write_json(path, value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="verify what is here, fetch nothing")
+    parser.add_argument("--cutler", type=pathlib.Path, metavar="FILE",
+                        help="add CutLER from its checkpoint, fetch nothing")
     parser.add_argument("--root", type=pathlib.Path, default=HERE,
                         help="the bundle's folder (default: this script's)")
     arguments = parser.parse_args()
@@ -142,14 +228,21 @@ def main():
     manifest = json.loads((HERE / "files.json").read_text())
     lock_path = root / "fetched.json"
     lock = json.loads(lock_path.read_text()) if lock_path.is_file() else {}
+    if arguments.cutler:
+        root.mkdir(parents=True, exist_ok=True)
+        add_cutler(manifest, root, arguments.cutler, lock)
+        write_bundle(manifest, root, lock)
+        say("CutLER is in; to use it, mask_source is \"cutler\" (deploy/bundles/README.md)")
+        return
     if not arguments.check:
         root.mkdir(parents=True, exist_ok=True)
         fetch(manifest, root, lock)
         for name, value in manifest["written"].items():
             write_json(root / name, value)
-        if root != HERE:
-            shutil.copy(HERE / "bundle.json", root / "bundle.json")
+        write_bundle(manifest, root, lock)
     targets = [target_of(manifest, entry) for entry in manifest["files"]]
+    if cutler_target(manifest) in lock:
+        targets.append(cutler_target(manifest))
     bad = [name for name in targets if not is_whole(root / name, lock.get(name))]
     bad += [name for name in manifest["written"] if not (root / name).is_file()]
     if bad:

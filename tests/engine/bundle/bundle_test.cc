@@ -99,7 +99,8 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
          {{"num_parts", 3},
           {"spaces", {"dino"}},
           {"mask_source", "maskcut"},
-          {"maskcut", {{"affinity_threshold", 0.2}, {"max_masks", 5}}}}},
+          {"maskcut", {{"affinity_threshold", 0.2}, {"max_masks", 5}}},
+          {"cutler", {{"score_threshold", 0.5}, {"max_detections", 20}}}}},
         {"segment",
          {{"background_threshold", 0.5},
           {"prefilter", {{"enabled", false}}},
@@ -116,6 +117,8 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
   EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
   EXPECT_EQ(bundle->prototype.maskcut.affinity_threshold, 0.2);
   EXPECT_EQ(bundle->prototype.maskcut.max_masks, 5);
+  EXPECT_EQ(bundle->prototype.cutler.score_threshold, 0.5);
+  EXPECT_EQ(bundle->prototype.cutler.max_detections, 20);
   EXPECT_EQ(bundle->segment.background_threshold, 0.5);
   EXPECT_FALSE(bundle->segment.prefilter.enabled);
   EXPECT_FALSE(bundle->segment.stuff_filter.enabled);
@@ -123,6 +126,50 @@ TEST_F(BundleTest, OptionsOverrideTheMethodsDefaults) {
   EXPECT_TRUE(bundle->segment.pamr.enabled);
   EXPECT_EQ(bundle->segment.pamr.iterations, 5);
   EXPECT_THAT(bundle->segment.pamr.dilations, ElementsAre(1, 3));
+}
+
+// As fetch.py writes it.
+json CutlerKey() {
+  const json files =
+      json::parse(std::ifstream(kSd15 + std::string("/files.json")));
+  return files["cutler"]["bundle"];
+}
+
+TEST_F(BundleTest, CutlerIsThereWhereItIsNamed) {
+  const auto without = Read([](json&) {});
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_FALSE(without->cutler.has_value());
+  fs::create_directory(folder_ / "cutler");
+  const auto bundle = Read([](json& d) { d["cutler"] = CutlerKey(); });
+  ASSERT_TRUE(bundle.ok()) << bundle.status();
+  ASSERT_TRUE(bundle->cutler.has_value());
+  EXPECT_EQ(bundle->cutler->folder, (folder_ / "cutler").string());
+  EXPECT_EQ(bundle->cutler->short_side, 800);
+  EXPECT_EQ(bundle->cutler->max_long_side, 1333);
+  // detectron2's numbers, of 0…255.
+  EXPECT_NEAR(bundle->cutler->normalization.mean[0] * 255, 123.675, 1e-9);
+  EXPECT_NEAR(bundle->cutler->normalization.deviation[2] * 255, 57.375, 1e-9);
+  // Masks by it are a choice, not the default.
+  EXPECT_EQ(bundle->prototype.mask_source, "attention");
+}
+
+TEST_F(BundleTest, RefusesWhatIsWrongWithCutler) {
+  EXPECT_EQ(Read([](json& d) { d["cutler"] = CutlerKey(); }).status().code(),
+            absl::StatusCode::kNotFound);
+  fs::create_directory(folder_ / "cutler");
+  const auto with = [&](const char* key, const json& value) {
+    return ErrorOf([&](json& d) {
+      d["cutler"] = CutlerKey();
+      d["cutler"][key] = value;
+    });
+  };
+  EXPECT_THAT(with("short_side", 0),
+              AllOf(HasSubstr("cutler"), HasSubstr("1 to 8192")));
+  EXPECT_THAT(with("max_long_side", 799), HasSubstr("short_side"));
+  EXPECT_THAT(with("std", {1, 1}), HasSubstr("three numbers"));
+  EXPECT_THAT(with("device", "cpu"),
+              AllOf(HasSubstr("unknown key device"), HasSubstr("folder"),
+                    HasSubstr("max_long_side")));
 }
 
 TEST_F(BundleTest, RefusesUnknownKeysAndListsTheAllowedOnes) {
@@ -373,6 +420,11 @@ TEST_F(FingerprintTest, DigestsFollowTheBytesOfFiles) {
   ASSERT_TRUE(digests.ok()) << digests.status();
   EXPECT_EQ(digests->spaces.at("sd"), digests->diffusion);
   EXPECT_NE(digests->spaces.at("dino"), digests->spaces.at("clip"));
+  EXPECT_EQ(digests->cutler, Sha256Digest{});
+  // Any folder with a config.json and weights has a digest.
+  Bundle with = *bundle;
+  with.cutler = CutlerSpec{.folder = with.FindSpace("dino")->folder};
+  EXPECT_EQ(DigestBundle(with)->cutler, digests->spaces.at("dino"));
   // Folders without weights.
   EXPECT_EQ(DigestBundle(bundle_).status().code(), absl::StatusCode::kNotFound);
 }

@@ -1,6 +1,7 @@
 // Masks of support pictures by proposals: how they are chosen, and MaskCut
 // through the engine.
 #include <cmath>
+#include <filesystem>
 
 #include "engine/pipeline/support_masks.h"
 #include "gmock/gmock.h"
@@ -22,6 +23,14 @@ class MaskSourceTest : public EngineTest {
     // Random networks' keys resemble each other more than trained ones.
     options.maskcut.affinity_threshold = 0.5;
     options.min_cell_coverage = 0.01;
+    return options;
+  }
+
+  static PrototypeOptions Cutler() {
+    PrototypeOptions options = MaskCut();
+    options.mask_source = "cutler";
+    options.cutler.score_threshold = 0.2;
+    options.cutler.max_detections = 12;
     return options;
   }
 
@@ -98,6 +107,67 @@ TEST_F(MaskSourceTest, MaskCutBuildsAnotherSetWhateverTheThreads) {
   EXPECT_EQ(build(*single, MaskCut()), cut);
 }
 
+TEST_F(MaskSourceTest, CutlerBuildsAnotherSetWhateverTheThreads) {
+  const SupportSet support = SquareSupport(5, 16, 8);
+  const auto build = [&](Engine& engine, const PrototypeOptions& options) {
+    auto set = engine.BuildPrototypeSet(support, options, {}, nullptr);
+    EXPECT_TRUE(set.ok()) << set.status();
+    return AllValues(*set);
+  };
+  const std::vector<float> found = build(engine(), Cutler());
+  ASSERT_FALSE(found.empty());
+  for (const float value : found) {
+    ASSERT_TRUE(std::isfinite(value));
+  }
+  EXPECT_NE(build(engine(), MaskCut()), found);
+  const auto single = MakeEngine(/*num_threads=*/1);
+  EXPECT_EQ(build(*single, Cutler()), found);
+  // Without a detection the thresholds decide: another set, not an error.
+  PrototypeOptions none = Cutler();
+  none.cutler.score_threshold = 1;
+  EXPECT_NE(build(engine(), none), found);
+  EXPECT_NE(engine().EncoderFingerprint(none),
+            engine().EncoderFingerprint(Cutler()));
+}
+
+TEST_F(MaskSourceTest, ABundleWithoutCutlerNeedsNoneOfItsFiles) {
+  const std::string folder = MakeTempFolder() + "/tiny";
+  WriteTinyBundle(folder);
+  nlohmann::json json = TinyBundleJson();
+  json.erase("cutler");
+  WriteJson(folder + "/bundle.json", json);
+  std::filesystem::remove_all(folder + "/detector");
+  EngineOptions options;
+  options.bundle_path = folder;
+  options.num_threads = 1;
+  auto engine = CreateEngine(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto set = (*engine)->BuildPrototypeSet(SquareSupport(1, 16, 8),
+                                                Cutler(), {}, nullptr);
+  EXPECT_EQ(set.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(set.status().message()),
+              AllOf(HasSubstr("mask_source is \"cutler\""), HasSubstr("tiny"),
+                    HasSubstr("does not have CutLER's weights"),
+                    HasSubstr("allowed with it is attention, maskcut")));
+}
+
+TEST_F(MaskSourceTest, CutlersWrongWeightsAreNamedAtTheStart) {
+  const std::string folder = MakeTempFolder() + "/tiny";
+  WriteTinyBundle(folder);
+  std::filesystem::copy_file(folder + "/vit/model.safetensors",
+                             folder + "/detector/model.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  EngineOptions options;
+  options.bundle_path = folder;
+  options.num_threads = 1;
+  const absl::Status status = CreateEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("cutler"), HasSubstr("missing"),
+                    HasSubstr("roi_heads.mask_head.predictor.bias"),
+                    HasSubstr("unexpected"), HasSubstr("blocks.0.")));
+}
+
 TEST_F(MaskSourceTest, IsPartOfTheEncoderFingerprintAlone) {
   PrototypeOptions attention = MaskCut();
   attention.mask_source = "attention";
@@ -110,8 +180,9 @@ TEST_F(MaskSourceTest, UnknownSourcesAreRefused) {
   options.mask_source = "guess";
   const absl::Status status = engine().Validate(options);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("guess"), HasSubstr("attention, maskcut")));
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr("guess"), HasSubstr("attention, maskcut, cutler")));
 }
 
 TEST_F(MaskSourceTest, ABundleThatDoesNotSayWhatCutsIsTold) {

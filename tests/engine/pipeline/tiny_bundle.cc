@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/nn/autoencoder_kl.h"
+#include "engine/nn/cascade_rcnn/cascade_rcnn.h"
 #include "engine/nn/clip_model.h"
 #include "engine/nn/clip_text_model.h"
 #include "engine/nn/unet_2d_condition.h"
@@ -165,6 +166,20 @@ void WriteVision(const std::string& folder) {
        {"mlp_ratio", 2},
        {"qkv_bias", true},
        {"layer_norm_eps", 1e-6}});
+  WriteNetwork<CascadeRcnn, CascadeRcnnConfig>(
+      folder + "/detector", "model",
+      {{"architecture", "cascade_mask_rcnn"},
+       {"stem_out_channels", 4},
+       {"width_per_group", 4},
+       {"res2_out_channels", 8},
+       {"stage_blocks", {1, 1, 1, 1}},
+       {"fpn_out_channels", 6},
+       {"anchor_sizes", {8, 16, 24, 32, 40}},
+       {"rpn_post_nms_topk", 20},
+       {"box_pooler_resolution", 2},
+       {"box_fc_dim", 8},
+       {"mask_pooler_resolution", 3},
+       {"mask_conv_dim", 5}});
 }
 
 }  // namespace
@@ -202,6 +217,8 @@ json TinyBundleJson() {
        "intermediate_size": 48, "input_size": 32,
        "mean": [0.5, 0.5, 0.5], "std": [0.3, 0.3, 0.3]},
     "maskcut": {"space": "vision", "input_size": 42},
+    "cutler": {"folder": "detector", "short_side": 72, "max_long_side": 80,
+       "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]},
     "windows": {"short_side": 30, "sizes": [30, 20], "stride": 15,
        "max_long_side": 120},
     "options": {
