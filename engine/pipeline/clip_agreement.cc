@@ -45,8 +45,10 @@ std::vector<int64_t> LeastAlike(absl::Span<const double> cosines,
   std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return cosines[a] != cosines[b] ? cosines[a] < cosines[b] : a > b;
   });
-  order.resize(static_cast<size_t>(
-      std::floor(share * static_cast<double>(cosines.size()))));
+  const auto may_go = std::count_if(cosines.begin(), cosines.end(),
+                                    [](double c) { return c != kNeverPruned; });
+  order.resize(
+      static_cast<size_t>(std::floor(share * static_cast<double>(may_go))));
   std::sort(order.begin(), order.end());
   return order;
 }

@@ -4,6 +4,7 @@
 #define OVDIFF_ENGINE_PIPELINE_CLIP_AGREEMENT_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,12 @@ torch::Tensor EmbedForClip(const Image& squashed, const PrefilterSpec& spec,
 absl::StatusOr<torch::Tensor> EmbedTextForClip(const std::string& text,
                                                const ModelSet& models);
 
-// The pictures to leave out: the floor(share * N) with the lowest cosines,
-// later ones first among equals; ascending. `share`: 0 up to but not 1, so that
-// one picture stays.
+// In place of a cosine, of a picture that always stays.
+inline constexpr double kNeverPruned = std::numeric_limits<double>::infinity();
+
+// The pictures to leave out: of the N that may go the floor(share * N) with the
+// lowest cosines, later ones first among equals; ascending. `share`: 0 up to
+// but not 1, so that one picture stays.
 std::vector<int64_t> LeastAlike(absl::Span<const double> cosines, double share);
 
 }  // namespace ovdiff::engine

@@ -13,6 +13,7 @@
 #include "engine/ops/kmeans.h"
 #include "engine/pipeline/clip_agreement.h"
 #include "engine/pipeline/picture_input.h"
+#include "engine/pipeline/prototype_vectors.h"
 #include "engine/pipeline/support_cells.h"
 #include "engine/pipeline/support_masks.h"
 #include "engine/runners/picture_tensor.h"
@@ -29,41 +30,6 @@ struct Side {
 
   bool clustering() const { return solver != nullptr && !solver->done(); }
 };
-
-void Append(const torch::Tensor& vectors, PrototypeLevel level,
-            const std::vector<int32_t>& sources, PrototypeVectors* out) {
-  const torch::Tensor values =
-      vectors.to(torch::kCPU, torch::kFloat32).contiguous();
-  const float* data = values.data_ptr<float>();
-  out->values.insert(out->values.end(), data, data + values.numel());
-  out->levels.insert(out->levels.end(), sources.size(), level);
-  out->source_pictures.insert(out->source_pictures.end(), sources.begin(),
-                              sources.end());
-}
-
-// The class mean and one mean per picture that has cells.
-void AppendMeans(const CellRows& cells, PrototypeVectors* out) {
-  Append(cells.rows.mean(0, /*keepdim=*/true), PrototypeLevel::kClass, {-1},
-         out);
-  for (size_t picture = 0; picture + 1 < cells.first.size(); ++picture) {
-    const int64_t count = cells.first[picture + 1] - cells.first[picture];
-    if (count > 0) {
-      Append(cells.rows.narrow(0, cells.first[picture], count)
-                 .mean(0, /*keepdim=*/true),
-             PrototypeLevel::kInstance, {static_cast<int32_t>(picture)}, out);
-    }
-  }
-}
-
-void AppendParts(const CellRows& cells, const KMeansResult& result,
-                 PrototypeVectors* out) {
-  const torch::Tensor nearest = result.nearest_row.to(torch::kCPU).contiguous();
-  std::vector<int32_t> sources;
-  for (int64_t k = 0; k < nearest.size(0); ++k) {
-    sources.push_back(cells.PictureOf(nearest.data_ptr<int64_t>()[k]));
-  }
-  Append(result.centres, PrototypeLevel::kPart, sources, out);
-}
 
 // [side, side] bool on the CPU, row-major.
 std::vector<uint8_t> ToBytes(const torch::Tensor& mask) {
@@ -185,7 +151,7 @@ class PrototypeBuilder::Job {
 
   // Takes the masks from the pictures that CLIP finds least like the class; a
   // picture without a foreground has no part in the set. Thresholds have been
-  // taken over all pictures before.
+  // taken over all pictures before. Pictures that came with a mask stay.
   absl::Status Prune() {
     const PrefilterSpec& spec = builder_.bundle_.prefilter;
     torch::Tensor text;
@@ -195,8 +161,11 @@ class PrototypeBuilder::Job {
                                  builder_.models_));
       return absl::OkStatus();
     }));
-    std::vector<double> cosines(support_.pictures.size());
+    std::vector<double> cosines(support_.pictures.size(), kNeverPruned);
     OVDIFF_RETURN_IF_ERROR(ForEachPicture([&](int64_t i) -> absl::Status {
+      if (!support_.pictures[i].mask.empty()) {
+        return absl::OkStatus();
+      }
       OVDIFF_ASSIGN_OR_RETURN(const Image squashed,
                               SquashForClip(support_.pictures[i].image, spec));
       cosines[i] = EmbedForClip(squashed, spec, builder_.models_,

@@ -18,9 +18,8 @@ namespace ovdiff::engine {
 class SupportSetPainter::Job {
  public:
   Job(SupportSetPainter& painter, const std::string& prompt,
-      const GenerationOptions& options,
-      const CallControl& control, const ProgressCallback& progress,
-      PromptTokens tokens, DpmSolverRun plan)
+      const GenerationOptions& options, const CallControl& control,
+      const ProgressCallback& progress, PromptTokens tokens, DpmSolverRun plan)
       : painter_(painter),
         options_(options),
         control_(control),

@@ -44,6 +44,8 @@ TEST_F(MethodOptionsTest, LeastAlikePicturesAreLeftOut) {
   EXPECT_THAT(LeastAlike({0.1, 0.1, 0.1, 0.1}, 0.25), ElementsAre(3));
   EXPECT_THAT(LeastAlike({0.3, 0.1}, 0.49), IsEmpty());
   EXPECT_THAT(LeastAlike({0.3}, 0.99), IsEmpty());
+  EXPECT_THAT(LeastAlike({kNeverPruned, 0.1, 0.2, kNeverPruned}, 0.5),
+              ElementsAre(1));
 }
 
 TEST_F(MethodOptionsTest, PruningLeavesOutWhatClipLikesLeast) {
