@@ -55,12 +55,16 @@ class PrototypeBuilder::Job {
   }
 
   absl::StatusOr<PrototypeSet> Run() {
-    if (options_.prune_share > 0 && support_.prompt.empty()) {
+    const bool prunes =
+        options_.prune_share > 0 &&
+        std::any_of(support_.pictures.begin(), support_.pictures.end(),
+                    [](const SupportPicture& p) { return p.mask.empty(); });
+    if (prunes && support_.prompt.empty()) {
       return absl::InvalidArgumentError(
           "prototype.prune_share needs the support set's prompt");
     }
     OVDIFF_RETURN_IF_ERROR(FindMasks());
-    if (options_.prune_share > 0) {
+    if (prunes) {
       OVDIFF_RETURN_IF_ERROR(Prune());
     }
     PrepareSpaces();
