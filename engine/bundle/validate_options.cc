@@ -74,18 +74,18 @@ absl::Status ValidateSpaces(const char* name,
 // `what`: what the source lacks in this bundle, and `remedy`: how to have it.
 absl::Status NoSuchMasks(const std::string& source, const Bundle& bundle,
                          const char* what, const char* remedy) {
-  std::vector<std::string> allowed = {kAttentionMasks};
+  std::string allowed = kAttentionMasks;
   if (bundle.maskcut.has_value()) {
-    allowed.emplace_back(kMaskCutMasks);
+    absl::StrAppend(&allowed, ", ", kMaskCutMasks);
   }
   if (bundle.cutler.has_value()) {
-    allowed.emplace_back(kCutlerMasks);
+    absl::StrAppend(&allowed, ", ", kCutlerMasks);
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "prototype.mask_source is \"", source, "\", but bundle ", bundle.name,
-      " does not ", what, "; allowed with it is ", absl::StrJoin(allowed, ", "),
-      ". To have it, ", remedy, " under \"", source,
-      "\" in bundle.json (deploy/bundles/README.md)"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("prototype.mask_source is \"", source, "\", but bundle ",
+                   bundle.name, " does not ", what, "; allowed with it is ",
+                   allowed, ". To have it, ", remedy, " under \"", source,
+                   "\" in bundle.json (deploy/bundles/README.md)"));
 }
 
 // What the bundle's networks can make masks with.
