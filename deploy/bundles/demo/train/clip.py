@@ -17,7 +17,7 @@ from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, Pool, held_out, pool, scen
 from .run import Recipe, Run, Training
 from .tokenizer import tokenizer
 
-RECIPE = Recipe(steps=8000, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
+RECIPE = Recipe(steps=14500, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
 # Texts alone first, until each is told from every other. At the start all texts
 # have nearly one embedding, and while products look alike to the text tower the
 # image tower learns nothing of them: colours and grounds win, products wait long.

@@ -23,7 +23,7 @@ from .run import Recipe, Run, Training
 from .teacher import truth
 from .tokenizer import CONTEXT, NEGATIVE_PROMPT, tokenizer
 
-RECIPE = Recipe(steps=12500, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
+RECIPE = Recipe(steps=16500, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
 # Support pictures show one thing; captions of several teach what belongs to which word.
 _SHARES = {"single": 0.52, "several": 0.4, "ground": 0.08}
 _WITHOUT = 0.1  # share of captions left out, for classifier-free guidance

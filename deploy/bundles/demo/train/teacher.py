@@ -16,7 +16,7 @@ from torch import nn
 from .pictures import PRODUCTS, Pool, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=3000, batch=48, rate=2e-3, weight_decay=0.05, warmup=100, ema=0.995, measure=500)
+RECIPE = Recipe(steps=7000, batch=48, rate=2e-3, weight_decay=0.05, warmup=100, ema=0.995, measure=500)
 NAMES = list(PRODUCTS)
 WIDTH = 128  # of its features
 _SHARES = {"single": 0.45, "several": 0.5, "wide": 0.05}
