@@ -8,18 +8,21 @@
 namespace ovdiff::server {
 namespace {
 
-// K, if any side had as many cells.
+// K, if any side had as many cells. A background side may hold those of
+// negatives besides, each after the means of its own.
 int NumParts(const PrototypeSet& set) {
-  int64_t parts = 0;
+  int most = 0;
   for (const FeatureSpacePrototypes& space : set.spaces) {
     for (const PrototypeVectors* side :
          {&space.foreground, &space.background}) {
-      parts = std::max<int64_t>(
-          parts, std::count(side->levels.begin(), side->levels.end(),
-                            PrototypeLevel::kPart));
+      int parts = 0;
+      for (const PrototypeLevel level : side->levels) {
+        parts = level == PrototypeLevel::kPart ? parts + 1 : 0;
+        most = std::max(most, parts);
+      }
     }
   }
-  return static_cast<int>(parts);
+  return most;
 }
 
 // Each of `bases` as it is and with each of `changes`.

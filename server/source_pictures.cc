@@ -3,10 +3,10 @@
 #include <optional>
 
 #include "engine/base/status_macros.h"
-#include "server/class_builder.h"
 #include "server/encoder_options.h"
 #include "server/image_codec.h"
 #include "server/log.h"
+#include "server/support_records.h"
 #include "server/thumbnail.h"
 
 namespace ovdiff::server {
@@ -49,6 +49,42 @@ absl::Status Encode(const Image& image, const engine::PictureMasks* masks,
   return absl::OkStatus();
 }
 
+// Those of `wanted` that are in `support`, whose first picture is `first` of
+// the class's. Thresholds are taken over one set at a time, as they were when
+// the prototypes were made: the class's own pictures, or those of one negative.
+// As ReadSourcePictures().
+absl::Status ReadSet(engine::Engine& engine, const store::ClassEntry& entry,
+                     const store::PrototypeRecord& record,
+                     const SupportSet& support, int first,
+                     const std::vector<int>& wanted, const CallControl& control,
+                     std::map<int, SourcePicture>* pictures) {
+  std::vector<int> there;
+  for (const int index : wanted) {
+    if (index >= first &&
+        index < first + static_cast<int>(support.pictures.size())) {
+      there.push_back(index - first);
+    }
+  }
+  if (there.empty()) {
+    return absl::OkStatus();
+  }
+  const auto masks = MakeMasks(engine, support, record, there, control);
+  OVDIFF_RETURN_IF_ERROR(control.Check());
+  if (!masks.ok()) {
+    LogUnreadable(entry, masks.status());
+  }
+  for (size_t i = 0; i < there.size(); ++i) {
+    const bool has_masks = masks.ok() && i < masks->size();
+    const absl::Status status = Encode(support.pictures[there[i]].image,
+                                       has_masks ? &(*masks)[i] : nullptr,
+                                       &(*pictures)[first + there[i]]);
+    if (!status.ok()) {
+      LogUnreadable(entry, status);
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::map<int, SourcePicture>> ReadSourcePictures(
@@ -66,30 +102,18 @@ absl::StatusOr<std::map<int, SourcePicture>> ReadSourcePictures(
     return pictures;
   }
   OVDIFF_RETURN_IF_ERROR(stored.status());
-  const absl::StatusOr<SupportSet> support = DecodeSupportSet(*stored, limits);
+  const auto support = DecodeClassPictures(*stored, limits);
   if (!support.ok()) {
     LogUnreadable(entry, support.status());
     return pictures;
   }
-  std::vector<int> there;
-  for (const int index : wanted) {
-    if (index >= 0 && index < static_cast<int>(support->pictures.size())) {
-      there.push_back(index);
-    }
-  }
-  const auto masks = MakeMasks(engine, *support, record, there, control);
-  OVDIFF_RETURN_IF_ERROR(control.Check());
-  if (!masks.ok()) {
-    LogUnreadable(entry, masks.status());
-  }
-  for (size_t i = 0; i < there.size(); ++i) {
-    const bool has_masks = masks.ok() && i < masks->size();
-    const absl::Status status =
-        Encode(support->pictures[there[i]].image,
-               has_masks ? &(*masks)[i] : nullptr, &pictures[there[i]]);
-    if (!status.ok()) {
-      LogUnreadable(entry, status);
-    }
+  OVDIFF_RETURN_IF_ERROR(ReadSet(engine, entry, record, support->own,
+                                 /*first=*/0, wanted, control, &pictures));
+  auto first = static_cast<int>(support->own.pictures.size());
+  for (const SupportSet& negative : support->negatives) {
+    OVDIFF_RETURN_IF_ERROR(ReadSet(engine, entry, record, negative, first,
+                                   wanted, control, &pictures));
+    first += static_cast<int>(negative.pictures.size());
   }
   return pictures;
 }

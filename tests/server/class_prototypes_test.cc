@@ -3,6 +3,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/encoder_options.h"
 #include "tests/server/fake_engine.h"
 
 namespace ovdiff::server {
@@ -48,6 +49,22 @@ TEST(AddNegativeTest, RefusesOtherSpaces) {
             absl::StatusCode::kInternal);
 }
 
+// The number of parts is read off the vectors: of a negative they are its own.
+TEST(AddNegativeTest, LeavesTheOptionsReadable) {
+  const FakeEngine engine;
+  store::PrototypeRecord record;
+  record.set = {{Space("rgb", 1)}};
+  for (const float value : {2.0f, 3.0f}) {
+    ASSERT_TRUE(AddNegative({{Space("rgb", value)}}, 4, record.set).ok());
+  }
+  PrototypeOptions options = engine.info().prototype;
+  options.num_parts = 1;
+  record.encoder_fingerprint = engine.EncoderFingerprint(options);
+  const auto found = FindEncoderOptions(engine, record);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->num_parts, 1);
+}
+
 SupportSet Solid(const std::string& prompt, int pictures, uint8_t red) {
   SupportSet support;
   support.prompt = prompt;
@@ -71,7 +88,9 @@ TEST(BuildClassPrototypesTest, ProgressIsOverAllSetsAndOnlyGrows) {
       });
   ASSERT_TRUE(set.ok()) << set.status();
   EXPECT_THAT(done, ElementsAre(1, 2, 3, 4, 5, 6));
-  EXPECT_EQ(set->spaces[0].background.count(), 2u);
+  // A mean and the pictures' means of both.
+  EXPECT_THAT(set->spaces[0].background.source_pictures,
+              ElementsAre(-1, 3, 4, -1, 5));
 }
 
 TEST(BuildClassPrototypesTest, ANegativeThatFailsIsNamed) {

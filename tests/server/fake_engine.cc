@@ -352,6 +352,7 @@ absl::StatusOr<std::vector<engine::PictureMasks>> FakeEngine::MakePictureMasks(
     const SupportSet& support, absl::Span<const int> wanted,
     const PrototypeOptions& /*options*/, const CallControl& control) {
   OVDIFF_RETURN_IF_ERROR(control.Check());
+  ++num_mask_sets;
   engine::PictureMasks halves{
       .side = kPictureSize, .foreground = {}, .background = {}};
   for (int i = 0; i < kPictureSize * kPictureSize; ++i) {

@@ -50,6 +50,7 @@ class FakeEngine final : public engine::Engine {
   std::atomic<int> num_encoded{0};
   // Given pictures, of which black ones have maps of zeros.
   std::atomic<int> num_attributed{0};
+  std::atomic<int> num_mask_sets{0};
   std::atomic<int> num_loaded{0};
   std::atomic<int> num_segmented{0};
   std::atomic<int> max_concurrent_segments{0};

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "server/image_codec.h"
 #include "server/job_request.h"
+#include "server/source_pictures.h"
 #include "store/store_admin.h"
 #include "tests/server/pack_client.h"
 #include "tests/server/test_server.h"
@@ -225,7 +226,19 @@ TEST_F(GivenPicturesTest, NegativesAreBackground) {
   EXPECT_THAT(mask.data, Not(Contains(0)));
   const auto set = store_->GetPrototypeSet(Entry().prototype_key);
   ASSERT_TRUE(set.ok()) << set.status();
-  EXPECT_EQ(set->set.spaces[0].background.count(), 3u);
+  // A mean and the pictures' means of each of the three.
+  EXPECT_THAT(set->set.spaces[0].background.source_pictures,
+              testing::ElementsAre(-1, 3, -1, 4, 5, 6, -1, 7));
+  // Explaining takes the thresholds of the set that a picture is of.
+  const auto sources = ReadSourcePictures(engine_, *store_, Limits(), Entry(),
+                                          *set, {0, 2, 3, 7, 8}, CallControl());
+  ASSERT_TRUE(sources.ok()) << sources.status();
+  EXPECT_THAT(*sources, testing::SizeIs(4));
+  EXPECT_EQ(engine_.num_mask_sets, 3);
+  for (const auto& [index, source] : *sources) {
+    EXPECT_FALSE(source.picture_png.empty()) << index;
+    EXPECT_FALSE(source.foreground_png.empty()) << index;
+  }
   // The negative alone fails, and is named.
   request.mutable_classes(0)->mutable_negatives(1)->set_prompt("invisible car");
   const v1::ClassProgress failed = Build(request);
