@@ -8,16 +8,15 @@
 namespace ovdiff::server {
 namespace {
 
-// K, if any side had as many cells.
-int NumParts(const PrototypeSet& set) {
+// Part vectors of a side in the space that has most: K, if there were as many
+// cells; negatives add theirs to the background.
+int NumParts(const PrototypeSet& set,
+             PrototypeVectors FeatureSpacePrototypes::*side) {
   int64_t parts = 0;
   for (const FeatureSpacePrototypes& space : set.spaces) {
-    for (const PrototypeVectors* side :
-         {&space.foreground, &space.background}) {
-      parts = std::max<int64_t>(
-          parts, std::count(side->levels.begin(), side->levels.end(),
-                            PrototypeLevel::kPart));
-    }
+    const std::vector<PrototypeLevel>& levels = (space.*side).levels;
+    parts = std::max<int64_t>(
+        parts, std::count(levels.begin(), levels.end(), PrototypeLevel::kPart));
   }
   return static_cast<int>(parts);
 }
@@ -40,7 +39,10 @@ std::vector<PrototypeOptions> Vary(
 
 std::optional<PrototypeOptions> FindEncoderOptions(
     const engine::Engine& engine, const store::PrototypeRecord& record) {
-  const int parts = NumParts(record.set);
+  const int foreground_parts =
+      NumParts(record.set, &FeatureSpacePrototypes::foreground);
+  const int background_parts =
+      NumParts(record.set, &FeatureSpacePrototypes::background);
   std::vector<std::string> spaces;
   for (const FeatureSpacePrototypes& space : record.set.spaces) {
     spaces.push_back(space.space);
@@ -50,7 +52,8 @@ std::optional<PrototypeOptions> FindEncoderOptions(
     tried.push_back(profile.prototype);
   }
   using Options = PrototypeOptions;
-  tried = Vary(tried, {[&](Options& o) { o.num_parts = parts; }});
+  tried = Vary(tried, {[&](Options& o) { o.num_parts = foreground_parts; },
+                       [&](Options& o) { o.num_parts = background_parts; }});
   tried = Vary(tried, {[&](Options& o) { o.spaces = spaces; }});
   tried = Vary(tried, {[](Options& o) { o.mask_source = kAttentionMasks; },
                        [](Options& o) { o.mask_source = kMaskCutMasks; },
