@@ -250,7 +250,8 @@ void DrawTitle(const std::string& name, const v1::ExplainResponse& explanation,
            {kMargin, kMargin + kHeadingCap + 2}, kHeadingCap + 2, kInk, canvas);
   std::string about =
       absl::StrCat("vocabulary ", AsciiWithEscapes(explanation.vocabulary()),
-                   ", version ", explanation.version());
+                   ", version ", explanation.version(),
+                   "; of each pair, the winning prototype and the runner-up");
   const std::string filtered = FilteredWords(explanation);
   if (!filtered.empty()) {
     absl::StrAppend(&about, "; ", filtered);

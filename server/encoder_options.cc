@@ -8,21 +8,17 @@
 namespace ovdiff::server {
 namespace {
 
-// K, if any side had as many cells. A background side may hold those of
-// negatives besides, each after the means of its own.
-int NumParts(const PrototypeSet& set) {
-  int most = 0;
+// Part vectors of a side in the space that has most: K, if there were as many
+// cells; negatives add theirs to the background.
+int NumParts(const PrototypeSet& set,
+             PrototypeVectors FeatureSpacePrototypes::*side) {
+  int64_t parts = 0;
   for (const FeatureSpacePrototypes& space : set.spaces) {
-    for (const PrototypeVectors* side :
-         {&space.foreground, &space.background}) {
-      int parts = 0;
-      for (const PrototypeLevel level : side->levels) {
-        parts = level == PrototypeLevel::kPart ? parts + 1 : 0;
-        most = std::max(most, parts);
-      }
-    }
+    const std::vector<PrototypeLevel>& levels = (space.*side).levels;
+    parts = std::max<int64_t>(
+        parts, std::count(levels.begin(), levels.end(), PrototypeLevel::kPart));
   }
-  return most;
+  return static_cast<int>(parts);
 }
 
 // Each of `bases` as it is and with each of `changes`.
@@ -43,7 +39,10 @@ std::vector<PrototypeOptions> Vary(
 
 std::optional<PrototypeOptions> FindEncoderOptions(
     const engine::Engine& engine, const store::PrototypeRecord& record) {
-  const int parts = NumParts(record.set);
+  const int foreground_parts =
+      NumParts(record.set, &FeatureSpacePrototypes::foreground);
+  const int background_parts =
+      NumParts(record.set, &FeatureSpacePrototypes::background);
   std::vector<std::string> spaces;
   for (const FeatureSpacePrototypes& space : record.set.spaces) {
     spaces.push_back(space.space);
@@ -53,7 +52,8 @@ std::optional<PrototypeOptions> FindEncoderOptions(
     tried.push_back(profile.prototype);
   }
   using Options = PrototypeOptions;
-  tried = Vary(tried, {[&](Options& o) { o.num_parts = parts; }});
+  tried = Vary(tried, {[&](Options& o) { o.num_parts = foreground_parts; },
+                       [&](Options& o) { o.num_parts = background_parts; }});
   tried = Vary(tried, {[&](Options& o) { o.spaces = spaces; }});
   tried = Vary(tried, {[](Options& o) { o.mask_source = kAttentionMasks; },
                        [](Options& o) { o.mask_source = kMaskCutMasks; },

@@ -24,10 +24,10 @@ cv::Mat ResizeMat(const cv::Mat& in, int width, int height) {
   return out;
 }
 
-std::vector<uint8_t> ResizeMask(const SupportPicture& picture, int width,
-                                int height) {
-  const cv::Mat ones(picture.image.height, picture.image.width, CV_8UC1,
-                     const_cast<uint8_t*>(picture.mask.data()));
+// `mask` is of the size `from`.
+std::vector<uint8_t> ResizeMask(const std::vector<uint8_t>& mask, cv::Size from,
+                                int width, int height) {
+  const cv::Mat ones(from, CV_8UC1, const_cast<uint8_t*>(mask.data()));
   cv::Mat share;
   ones.convertTo(share, CV_32F);
   share = ResizeMat(share, width, height);
@@ -36,11 +36,19 @@ std::vector<uint8_t> ResizeMask(const SupportPicture& picture, int width,
   // Sums of float32 shares are half only nearly.
   constexpr double kHalf = 0.5 - 1e-4;
   const cv::Mat object = largest >= kHalf ? share >= kHalf : share > 0;
-  std::vector<uint8_t> mask(object.datastart, object.dataend);
-  for (uint8_t& value : mask) {
+  std::vector<uint8_t> resized(object.datastart, object.dataend);
+  for (uint8_t& value : resized) {
     value = value != 0;
   }
-  return mask;
+  return resized;
+}
+
+absl::Status ResizeError(const cv::Exception& error, int width, int height) {
+  return absl::Status(error.code == cv::Error::StsNoMem
+                          ? absl::StatusCode::kResourceExhausted
+                          : absl::StatusCode::kInternal,
+                      absl::StrCat("cannot resize a picture of ", width, "x",
+                                   height, " pixels: ", error.err));
 }
 
 absl::StatusOr<SupportPicture> Resize(const SupportPicture& picture, int width,
@@ -58,14 +66,10 @@ absl::StatusOr<SupportPicture> Resize(const SupportPicture& picture, int width,
     out.image = {.width = width, .height = height, .data = {}};
     out.image.data.assign(resized.datastart, resized.dataend);
     if (!picture.mask.empty()) {
-      out.mask = ResizeMask(picture, width, height);
+      out.mask = ResizeMask(picture.mask, in.size(), width, height);
     }
   } catch (const cv::Exception& error) {
-    return absl::Status(
-        error.code == cv::Error::StsNoMem ? absl::StatusCode::kResourceExhausted
-                                          : absl::StatusCode::kInternal,
-        absl::StrCat("cannot resize a picture of ", picture.image.width, "x",
-                     picture.image.height, " pixels: ", error.err));
+    return ResizeError(error, picture.image.width, picture.image.height);
   }
   return out;
 }
@@ -86,6 +90,16 @@ absl::StatusOr<SupportPicture> ShrinkPicture(const SupportPicture& picture,
   };
   return Resize(picture, scaled(picture.image.width),
                 scaled(picture.image.height));
+}
+
+absl::StatusOr<Mask> StretchMask(const Mask& mask, int width, int height) {
+  try {
+    return Mask{
+        width, height,
+        ResizeMask(mask.data, {mask.width, mask.height}, width, height)};
+  } catch (const cv::Exception& error) {
+    return ResizeError(error, mask.width, mask.height);
+  }
 }
 
 }  // namespace ovdiff::server

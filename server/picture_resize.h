@@ -4,6 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/support_set.h"
+#include "server/image_codec.h"
 
 namespace ovdiff::server {
 
@@ -18,6 +19,10 @@ absl::StatusOr<SupportPicture> SquashPicture(const SupportPicture& picture,
 // such sides stays as it is.
 absl::StatusOr<SupportPicture> ShrinkPicture(const SupportPicture& picture,
                                              int max_side);
+
+// A mask at width x height pixels, whatever its shape, by the same rule.
+// kResourceExhausted, kInternal.
+absl::StatusOr<Mask> StretchMask(const Mask& mask, int width, int height);
 
 }  // namespace ovdiff::server
 

@@ -1,13 +1,14 @@
 #include "server/source_pictures.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "engine/base/status_macros.h"
 #include "server/encoder_options.h"
 #include "server/image_codec.h"
 #include "server/log.h"
+#include "server/picture_resize.h"
 #include "server/support_records.h"
-#include "server/thumbnail.h"
 
 namespace ovdiff::server {
 namespace {
@@ -19,68 +20,60 @@ void LogUnreadable(const store::ClassEntry& entry, const absl::Status& status) {
       {{"key", ToHex(entry.support_key)}, {"error", status.ToString()}});
 }
 
-// The masks of `wanted`, in that order; empty if it is not known how they were
-// made. Errors of the engine.
-absl::StatusOr<std::vector<engine::PictureMasks>> MakeMasks(
-    engine::Engine& engine, const SupportSet& support,
-    const store::PrototypeRecord& record, const std::vector<int>& wanted,
-    const CallControl& control) {
-  const std::optional<PrototypeOptions> options =
-      FindEncoderOptions(engine, record);
-  if (!options.has_value()) {
-    return std::vector<engine::PictureMasks>();
+// Pictures of one set, which were made into prototypes together: `places` in
+// it, which are `indices` among all pictures of the class.
+struct Wanted {
+  std::vector<int> places;
+  std::vector<int> indices;
+};
+
+// What of `wanted` is in the set of negative number `negative`; 0: in the
+// class's own.
+Wanted WantedOf(const store::SupportRecord& record, size_t negative,
+                const std::vector<int>& wanted) {
+  Wanted result;
+  int place = 0;
+  for (size_t i = 0; i < record.pictures.size(); ++i) {
+    if (record.pictures[i].negative != negative) {
+      continue;
+    }
+    const auto index = static_cast<int>(i);
+    if (std::find(wanted.begin(), wanted.end(), index) != wanted.end()) {
+      result.places.push_back(place);
+      result.indices.push_back(index);
+    }
+    ++place;
   }
-  return engine.MakePictureMasks(support, wanted, *options, control);
+  return result;
 }
 
-absl::Status Encode(const Image& image, const engine::PictureMasks* masks,
+absl::StatusOr<std::string> EncodeMask(const std::vector<uint8_t>& mask,
+                                       int side, const Image& picture) {
+  OVDIFF_ASSIGN_OR_RETURN(
+      const Mask stretched,
+      StretchMask({side, side, mask}, picture.width, picture.height));
+  return EncodeMaskPng(stretched);
+}
+
+// `masks` may be null. A negative's object is the class's background.
+absl::Status Encode(const SupportPicture& picture,
+                    const engine::PictureMasks* masks, bool is_negative,
                     SourcePicture* out) {
-  const Image small = Thumbnail(image, kMaxSide);
-  OVDIFF_ASSIGN_OR_RETURN(out->picture_png, EncodePng(small));
+  OVDIFF_ASSIGN_OR_RETURN(
+      const SupportPicture small,
+      ShrinkPicture({.image = picture.image, .attribution = {}, .mask = {}},
+                    kMaxSide));
+  OVDIFF_ASSIGN_OR_RETURN(out->picture_png, EncodePng(small.image));
   if (masks == nullptr) {
     return absl::OkStatus();
   }
   OVDIFF_ASSIGN_OR_RETURN(
-      out->foreground_png,
-      EncodeMaskPng(masks->foreground, masks->side, small.width, small.height));
-  OVDIFF_ASSIGN_OR_RETURN(
-      out->background_png,
-      EncodeMaskPng(masks->background, masks->side, small.width, small.height));
-  return absl::OkStatus();
-}
-
-// Those of `wanted` that are in `support`, whose first picture is `first` of
-// the class's. Thresholds are taken over one set at a time, as they were when
-// the prototypes were made: the class's own pictures, or those of one negative.
-// As ReadSourcePictures().
-absl::Status ReadSet(engine::Engine& engine, const store::ClassEntry& entry,
-                     const store::PrototypeRecord& record,
-                     const SupportSet& support, int first,
-                     const std::vector<int>& wanted, const CallControl& control,
-                     std::map<int, SourcePicture>* pictures) {
-  std::vector<int> there;
-  for (const int index : wanted) {
-    if (index >= first &&
-        index < first + static_cast<int>(support.pictures.size())) {
-      there.push_back(index - first);
-    }
-  }
-  if (there.empty()) {
-    return absl::OkStatus();
-  }
-  const auto masks = MakeMasks(engine, support, record, there, control);
-  OVDIFF_RETURN_IF_ERROR(control.Check());
-  if (!masks.ok()) {
-    LogUnreadable(entry, masks.status());
-  }
-  for (size_t i = 0; i < there.size(); ++i) {
-    const bool has_masks = masks.ok() && i < masks->size();
-    const absl::Status status = Encode(support.pictures[there[i]].image,
-                                       has_masks ? &(*masks)[i] : nullptr,
-                                       &(*pictures)[first + there[i]]);
-    if (!status.ok()) {
-      LogUnreadable(entry, status);
-    }
+      (is_negative ? out->background_png : out->foreground_png),
+      EncodeMask(masks->foreground, masks->side, small.image));
+  if (!is_negative) {
+    OVDIFF_ASSIGN_OR_RETURN(
+        out->background_png,
+        EncodeMask(masks->background, masks->side, small.image));
   }
   return absl::OkStatus();
 }
@@ -102,18 +95,33 @@ absl::StatusOr<std::map<int, SourcePicture>> ReadSourcePictures(
     return pictures;
   }
   OVDIFF_RETURN_IF_ERROR(stored.status());
-  const auto support = DecodeClassPictures(*stored, limits);
-  if (!support.ok()) {
-    LogUnreadable(entry, support.status());
+  const absl::StatusOr<ClassPictures> all =
+      DecodeClassPictures(*stored, limits);
+  if (!all.ok()) {
+    LogUnreadable(entry, all.status());
     return pictures;
   }
-  OVDIFF_RETURN_IF_ERROR(ReadSet(engine, entry, record, support->own,
-                                 /*first=*/0, wanted, control, &pictures));
-  auto first = static_cast<int>(support->own.pictures.size());
-  for (const SupportSet& negative : support->negatives) {
-    OVDIFF_RETURN_IF_ERROR(ReadSet(engine, entry, record, negative, first,
-                                   wanted, control, &pictures));
-    first += static_cast<int>(negative.pictures.size());
+  const std::optional<PrototypeOptions> options =
+      FindEncoderOptions(engine, record);
+  for (size_t i = 0; i <= all->negatives.size(); ++i) {
+    const SupportSet& set = i == 0 ? all->own : all->negatives[i - 1];
+    const Wanted some = WantedOf(*stored, i, wanted);
+    absl::StatusOr<std::vector<engine::PictureMasks>> masks;
+    if (options.has_value() && !some.places.empty()) {
+      masks = engine.MakePictureMasks(set, some.places, *options, control);
+      OVDIFF_RETURN_IF_ERROR(control.Check());
+      if (!masks.ok()) {
+        LogUnreadable(entry, masks.status());
+      }
+    }
+    for (size_t k = 0; k < some.places.size(); ++k) {
+      const absl::Status status = Encode(set.pictures[some.places[k]],
+                                         masks.ok() ? &(*masks)[k] : nullptr,
+                                         i > 0, &pictures[some.indices[k]]);
+      if (!status.ok()) {
+        LogUnreadable(entry, status);
+      }
+    }
   }
   return pictures;
 }

@@ -18,7 +18,10 @@ namespace ovdiff::server {
 // be had are empty.
 struct SourcePicture {
   std::string picture_png;
-  std::string foreground_png;  // Masks as large as the picture.
+  // Masks as large as the picture: what gave vectors to the class's foreground,
+  // and to its background. Of a negative's picture its object is the latter,
+  // and there is no former.
+  std::string foreground_png;
   std::string background_png;
 };
 

@@ -264,14 +264,8 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
   FeatureSpacePrototypes space;
   space.space = kSpace;
   space.dim = 3;
-  // The class mean, and as much for each picture: all are of one colour.
-  space.foreground = {sums, {PrototypeLevel::kClass}, {-1}};
-  for (size_t i = 0; i < support.pictures.size(); ++i) {
-    space.foreground.values.insert(space.foreground.values.end(), sums.begin(),
-                                   sums.end());
-    space.foreground.levels.push_back(PrototypeLevel::kInstance);
-    space.foreground.source_pictures.push_back(static_cast<int32_t>(i));
-  }
+  // All pictures are of one colour: their mean is that of the first.
+  space.foreground = {sums, {PrototypeLevel::kInstance}, {0}};
   return PrototypeSet{{space}};
 }
 
@@ -400,9 +394,8 @@ absl::StatusOr<engine::Explanation> FakeEngine::Explain(
          .score = score,
          .spaces = {{.space = kSpace,
                      .score = score,
-                     .winner = {.class_index = i, .index = 1, .cosine = score},
-                     .runner_up = engine::PrototypeMatch{
-                         .class_index = i, .index = 0, .cosine = score}}}});
+                     .winner = {.class_index = i, .index = 0, .cosine = score},
+                     .runner_up = std::nullopt}}});
   }
   std::stable_sort(
       out.classes.begin(), out.classes.end(),

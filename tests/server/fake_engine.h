@@ -86,7 +86,7 @@ class FakeEngine final : public engine::Engine {
   absl::StatusOr<std::vector<AttributionMap>> AttributePictures(
       const std::string& prompt, absl::Span<const Image> pictures,
       const GenerationOptions& options, const CallControl& control) override;
-  // By colour as Segment(); the winner is the first picture's instance vector.
+  // By colour as Segment(); the winner is the class's only vector.
   // The prefilter drops classes whose name has the word "unseen".
   absl::StatusOr<engine::Explanation> Explain(
       const Image& image, absl::Span<const engine::SegmentClass> classes,

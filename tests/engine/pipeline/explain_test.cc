@@ -209,7 +209,7 @@ TEST_F(ExplainTest, LabelAndScoresAreThoseOfSegment) {
   parts.use_class_level = false;
   parts.use_instance_level = false;
   parts.stuff_filter.enabled = false;
-  const Image image = MakePicture(9, 7);
+  const Image image = MakePicture(6, 5);
   for (const SegmentOptions& options :
        {Plain(), pamr, flat, parts, engine().info().segment}) {
     const Segmentation whole = Segment(image, Named(), options);
