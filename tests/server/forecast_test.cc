@@ -74,8 +74,7 @@ TEST_F(ForecastTest, TheThresholdIsTheRequests) {
   const double cosine = all.classes(0).similar(0).cosine();
   EXPECT_GT(cosine, 0.5);
   EXPECT_LT(cosine, 0.95);
-  EXPECT_EQ(Add({"yellow cup"}, cosine - 1e-9).classes(0).similar_size(),
-            2);
+  EXPECT_EQ(Add({"yellow cup"}, cosine - 1e-9).classes(0).similar_size(), 2);
   EXPECT_THAT(Names(Add({"yellow mug"}, cosine + 1e-6).classes(0)),
               ElementsAre("yellow bus", "yellow cup"));
   for (const double bad : {-1.1, 1.1, std::nan("")}) {
