@@ -423,7 +423,7 @@ TEST_F(FingerprintTest, DigestsFollowTheBytesOfFiles) {
   EXPECT_EQ(digests->cutler, Sha256Digest{});
   // Any folder with a config.json and weights has a digest.
   Bundle with = *bundle;
-  with.cutler = CutlerSpec{.folder = with.FindSpace("dino")->folder};
+  with.cutler.emplace().folder = with.FindSpace("dino")->folder;
   EXPECT_EQ(DigestBundle(with)->cutler, digests->spaces.at("dino"));
   // Folders without weights.
   EXPECT_EQ(DigestBundle(bundle_).status().code(), absl::StatusCode::kNotFound);
