@@ -69,16 +69,21 @@ SupportSet Solid(const std::string& prompt, int pictures, uint8_t red) {
   SupportSet support;
   support.prompt = prompt;
   for (int i = 0; i < pictures; ++i) {
-    support.pictures.push_back(
-        {.image = {1, 1, {red, 0, 0}}, .attribution = {}, .mask = {1}});
+    SupportPicture& picture = support.pictures.emplace_back();
+    picture.image.width = 1;
+    picture.image.height = 1;
+    picture.image.data = {red, 0, 0};
+    picture.mask = {1};
   }
   return support;
 }
 
 TEST(BuildClassPrototypesTest, ProgressIsOverAllSetsAndOnlyGrows) {
   FakeEngine engine;
-  const ClassPictures pictures{Solid("dog", 3, 255),
-                               {Solid("wolf", 2, 100), Solid("", 1, 50)}};
+  ClassPictures pictures;
+  pictures.own = Solid("dog", 3, 255);
+  pictures.negatives.push_back(Solid("wolf", 2, 100));
+  pictures.negatives.push_back(Solid("", 1, 50));
   std::vector<int> done;
   const auto set = BuildClassPrototypes(
       engine, pictures, engine.info().prototype, CallControl(),
@@ -96,10 +101,12 @@ TEST(BuildClassPrototypesTest, ProgressIsOverAllSetsAndOnlyGrows) {
 TEST(BuildClassPrototypesTest, ANegativeThatFailsIsNamed) {
   FakeEngine engine;
   const auto message = [&](const SupportSet& negative) {
+    ClassPictures pictures;
+    pictures.own = Solid("dog", 1, 255);
+    pictures.negatives.push_back(negative);
     return std::string(
-        BuildClassPrototypes(engine, {Solid("dog", 1, 255), {negative}},
-                             engine.info().prototype, CallControl(),
-                             [](const engine::BuildProgress&) {})
+        BuildClassPrototypes(engine, pictures, engine.info().prototype,
+                             CallControl(), [](const engine::BuildProgress&) {})
             .status()
             .message());
   };

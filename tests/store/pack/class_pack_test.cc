@@ -62,7 +62,7 @@ struct Golden {
     support.generator_fingerprint = sneaker.generator_fingerprint;
     support.create_time = sneaker.create_time;
     support.pictures.push_back(
-        {std::string("\x89PNG\0one", 8), 2, 1, {0.0f, 0.625f}});
+        {std::string("\x89PNG\0one", 8), 2, 1, {0.0f, 0.625f}, "", 0});
     EXPECT_TRUE(store->PutPrototypeSet(KeyOf(sneaker), sneaker).ok());
     EXPECT_TRUE(store->PutPrototypeSet(KeyOf(sky), sky).ok());
     EXPECT_TRUE(store->PutSupportSet(KeyOf(support), support).ok());
