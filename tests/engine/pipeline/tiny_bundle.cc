@@ -144,35 +144,6 @@ void WriteDiffusion(const std::string& folder) {
        {"scaling_factor", 0.5}});
 }
 
-void WriteDetector(const std::string& folder) {
-  const json config = {{"architecture", "cascade_mask_rcnn"},
-                       {"stem_out_channels", 4},
-                       {"width_per_group", 4},
-                       {"res2_out_channels", 8},
-                       {"stage_blocks", {1, 1, 1, 1}},
-                       {"fpn_out_channels", 6},
-                       {"anchor_sizes", {8, 16, 24, 32, 40}},
-                       {"rpn_post_nms_topk", 20},
-                       {"box_pooler_resolution", 2},
-                       {"box_fc_dim", 8},
-                       {"mask_pooler_resolution", 3},
-                       {"mask_conv_dim", 5}};
-  const auto parsed = CascadeRcnnConfig::FromJsonText(config.dump());
-  ASSERT_TRUE(parsed.ok()) << parsed.status();
-  CascadeRcnn network(*parsed);
-  // Fresh weights move boxes until they are slivers, and say half and half of
-  // masks. So boxes stay anchors, and masks fill them.
-  const torch::NoGradGuard no_grad;
-  for (auto& item : network->named_parameters()) {
-    if (absl::StrContains(item.key(), "anchor_deltas") ||
-        absl::StrContains(item.key(), "bbox_pred")) {
-      item.value().zero_();
-    }
-  }
-  network->named_parameters()["roi_heads.mask_head.predictor.bias"].fill_(1.0);
-  WriteModule(folder, "model", config, network);
-}
-
 void WriteVision(const std::string& folder) {
   WriteNetwork<CLIPModel, CLIPConfig>(folder + "/clip-b", "model",
                                       {{"model_type", "clip"},
@@ -196,7 +167,40 @@ void WriteVision(const std::string& folder) {
        {"mlp_ratio", 2},
        {"qkv_bias", true},
        {"layer_norm_eps", 1e-6}});
-  WriteDetector(folder + "/detector");
+}
+
+// Random weights, but for scores above one half and masks that fill their
+// boxes: it finds something in every picture.
+void WriteDetector(const std::string& folder) {
+  const json config = {{"architecture", "cascade_mask_rcnn"},
+                       {"stem_out_channels", 4},
+                       {"width_per_group", 4},
+                       {"res2_out_channels", 8},
+                       {"stage_blocks", {1, 1, 1, 1}},
+                       {"fpn_out_channels", 6},
+                       {"anchor_sizes", {8, 16, 24, 32, 40}},
+                       {"rpn_post_nms_topk", 20},
+                       {"box_pooler_resolution", 2},
+                       {"box_fc_dim", 8},
+                       {"mask_pooler_resolution", 3},
+                       {"mask_conv_dim", 5}};
+  const auto parsed = CascadeRcnnConfig::FromJsonText(config.dump());
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  CascadeRcnn detector(*parsed);
+  torch::NoGradGuard no_grad;
+  for (const auto& item : detector->named_parameters()) {
+    torch::Tensor weights = item.value();
+    if (absl::EndsWith(item.key(), "cls_score.weight") ||
+        absl::EndsWith(item.key(), "mask_head.predictor.weight")) {
+      weights.zero_();
+    } else if (absl::EndsWith(item.key(), "cls_score.bias")) {
+      weights[0] = 1;
+      weights[1] = 0;
+    } else if (absl::EndsWith(item.key(), "mask_head.predictor.bias")) {
+      weights.fill_(3);
+    }
+  }
+  WriteModule(folder, "model", config, detector);
 }
 
 }  // namespace
@@ -251,6 +255,7 @@ void WriteTinyBundle(const std::string& folder) {
   fs::create_directories(folder);
   WriteDiffusion(folder + "/diffusion");
   WriteVision(folder);
+  WriteDetector(folder + "/detector");
   WriteJson(folder + "/bundle.json", TinyBundleJson());
 }
 

@@ -38,7 +38,7 @@ constexpr Scale kScales[] = {{"conv3.norm.weight", 0.05, 0.25},
                              {"anchor_deltas.weight", 0.1, 0.0},
                              {"bbox_pred.weight", 0.5, 0.0},
                              {"cls_score.weight", 0.5, 0.0},
-                             {"predictor.weight", 2.0, 0.0},
+                             {"predictor.weight", 0.1, 0.0},
                              {"weight", 1.0, 0.0},
                              {"bias", 0.1, 0.0}};
 
