@@ -78,7 +78,7 @@ TEST_F(BundleTest, ReadsTheNumbersOfThePaper) {
   ASSERT_TRUE(bundle->maskcut.has_value());
   EXPECT_EQ(bundle->maskcut->space, "dino");
   EXPECT_EQ(bundle->maskcut->input_size, 480);
-  EXPECT_EQ(bundle->prototype.mask_source, "attention");
+  EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
   EXPECT_EQ(bundle->prefilter.folder, (folder_ / "clip").string());
   EXPECT_EQ(bundle->generation.num_pictures, 32);  // the method's default
 }
@@ -150,7 +150,7 @@ TEST_F(BundleTest, CutlerIsThereWhereItIsNamed) {
   EXPECT_NEAR(bundle->cutler->normalization.mean[0] * 255, 123.675, 1e-9);
   EXPECT_NEAR(bundle->cutler->normalization.deviation[2] * 255, 57.375, 1e-9);
   // Masks by it are a choice, not the default.
-  EXPECT_EQ(bundle->prototype.mask_source, "attention");
+  EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
 }
 
 TEST_F(BundleTest, RefusesWhatIsWrongWithCutler) {
