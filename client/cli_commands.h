@@ -79,7 +79,7 @@ struct SegmentFlags {
   std::optional<uint64_t> noise_seed;
   bool no_prefilter = false;
   bool no_stuff_filter = false;
-  bool pamr = false;
+  std::optional<bool> pamr;
   bool no_background = false;
   bool no_whole_picture = false;
 };

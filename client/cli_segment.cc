@@ -217,8 +217,8 @@ void AddCompareFlags(CLI::App& command, SegmentFlags& flags) {
                   "Cosine above which a background prototype is like stuff")
       ->group(group);
   command
-      .add_flag("--pamr", flags.pamr,
-                "Refine the scores along the picture's edges")
+      .add_flag("--pamr,!--no-pamr", flags.pamr,
+                "Refine the scores along the picture's edges, or do not")
       ->group(group);
   command
       .add_option("--pamr-iterations", flags.pamr_iterations, "Rounds of that")
@@ -263,7 +263,7 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   }
   if (flags.no_prefilter) options.set_use_prefilter(false);
   if (flags.no_stuff_filter) options.set_use_stuff_filter(false);
-  if (flags.pamr) options.set_use_pamr(true);
+  if (flags.pamr) options.set_use_pamr(*flags.pamr);
   if (flags.no_background) options.set_use_background(false);
   if (flags.no_whole_picture) options.set_whole_picture(false);
   if (flags.window_stride) options.set_window_stride(*flags.window_stride);
