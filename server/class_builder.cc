@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "engine/base/mask_source.h"
 #include "engine/base/status_macros.h"
 #include "server/build_estimate.h"
 #include "server/class_prototypes.h"
@@ -30,8 +29,7 @@ store::NewClass ClassBuilder::Describe(
   described.support_key = store::SupportKey(described.prompt, generator);
   described.prototype_key =
       store::PrototypeKey(described.prompt, generator,
-                          engine_.EncoderFingerprint(OptionsForKind(
-                              options.prototype, described.kind)));
+                          engine_.EncoderFingerprint(options.prototype));
   return described;
 }
 
@@ -83,16 +81,15 @@ absl::Status ClassBuilder::MakeSet(const v1::ClassSpec& spec,
   OVDIFF_ASSIGN_OR_RETURN(
       const ClassPictures pictures,
       pictures_.Get(spec, described, options, control, on_progress, hit));
-  const PrototypeOptions encoding =
-      OptionsForKind(options.prototype, described.kind);
   OVDIFF_ASSIGN_OR_RETURN(
       PrototypeSet set,
-      BuildClassPrototypes(engine_, pictures, encoding, control, on_progress));
+      BuildClassPrototypes(engine_, pictures, options.prototype, control,
+                           on_progress));
   store::PrototypeRecord record;
   record.prompt = described.prompt;
   record.generator_fingerprint =
       engine_.GeneratorFingerprint(options.generation);
-  record.encoder_fingerprint = engine_.EncoderFingerprint(encoding);
+  record.encoder_fingerprint = engine_.EncoderFingerprint(options.prototype);
   record.create_time = absl::Now();
   record.set = std::move(set);
   described.set = std::move(record);

@@ -15,7 +15,6 @@
 #include "benchmarks/accuracy/confusion.h"
 #include "benchmarks/accuracy/picture_files.h"
 #include "benchmarks/accuracy/result_file.h"
-#include "engine/base/mask_source.h"
 #include "engine/base/mutex.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
@@ -254,14 +253,12 @@ absl::StatusOr<Runner::Vocabulary> Runner::Build(const PlanVariant& variant,
   Vocabulary vocabulary;
   for (size_t i = 0; i < plan_.classes.size(); ++i) {
     const PlanClass& item = plan_.classes[i];
-    MethodOptions own = options;
-    own.prototype = OptionsForKind(options.prototype, item.kind);
     absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>> loaded;
     if (variant.support.empty()) {
-      loaded = prototypes_.Painted(item.prompt, own, painted);
+      loaded = prototypes_.Painted(item.prompt, options, painted);
     } else {
       loaded = prototypes_.FromFiles(item.prompt, Support(variant, seed)[i],
-                                     own.prototype);
+                                     options.prototype);
     }
     if (absl::IsFailedPrecondition(loaded.status())) {
       report_(absl::StrCat(variant.name,

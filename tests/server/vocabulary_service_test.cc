@@ -307,25 +307,6 @@ TEST_F(VocabularyServiceTest, AProfileIsAnotherJobWithOtherFingerprints) {
   EXPECT_TRUE(server_.Add(request, &lighter).ok());
 }
 
-TEST_F(VocabularyServiceTest, StuffHasMasksByAttention) {
-  const auto key_of = [&](v1::ClassKind kind, const std::string& mask_source) {
-    v1::AddClassesRequest request = AddRequest("shop", {"red boat"});
-    request.mutable_classes(0)->set_kind(kind);
-    request.mutable_options()->set_mask_source(mask_source);
-    std::vector<v1::AddClassesResponse> messages;
-    EXPECT_TRUE(server_.Add(request, &messages).ok());
-    v1::ListClassesRequest list;
-    list.set_vocabulary("shop");
-    v1::ListClassesResponse page;
-    EXPECT_TRUE(List(list, &page).ok());
-    return page.classes(0).prototype_key();
-  };
-  EXPECT_EQ(key_of(v1::CLASS_KIND_STUFF, "maskcut"),
-            key_of(v1::CLASS_KIND_THING, "attention"));
-  EXPECT_NE(key_of(v1::CLASS_KIND_THING, "maskcut"),
-            key_of(v1::CLASS_KIND_THING, "attention"));
-}
-
 TEST_F(VocabularyServiceTest, PagesThroughClassesOfOneVersion) {
   std::vector<std::string> names;
   for (int i = 0; i < 7; ++i) {
