@@ -19,8 +19,6 @@
 
 namespace ovdiff::engine {
 
-inline constexpr char kDefaultProfile[] = "default";
-
 // A profile file of the user's. kNotFound if there is none,
 // kFailedPrecondition for one that is not as above, naming the field, or that
 // has a shipped profile's name; kInvalidArgument for a value out of range, or

@@ -22,8 +22,8 @@ class CascadeRcnnImpl : public torch::nn::Module {
   explicit CascadeRcnnImpl(const CascadeRcnnConfig& config);
 
   // Objects in one picture, best first; boxes in the picture's pixels.
-  // `picture`: [1, 3, H, W], normalised, of any size; it is padded here. At
-  // 800 x 800 some 400 MB are held meanwhile, in proportion for others.
+  // `picture`: [1, 3, H, W], normalised, of any size; it is padded here. What
+  // is held meanwhile grows with its pixels; one picture a call bounds it.
   // kInternal if a value of the network is not finite. Throws what torch
   // throws.
   absl::StatusOr<Detections> Detect(const torch::Tensor& picture,
