@@ -29,6 +29,7 @@ struct AddFlags {
   std::optional<std::string> negative_prompt;
   std::string profile;
   std::optional<std::string> mask_source;
+  std::optional<bool> cut_by_attribution;
   std::optional<double> prune_share;
   std::optional<double> similar_threshold;
   std::string request_id;
@@ -71,6 +72,9 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   if (flags.negative_prompt)
     options.set_negative_prompt(*flags.negative_prompt);
   if (flags.mask_source) options.set_mask_source(*flags.mask_source);
+  if (flags.cut_by_attribution) {
+    options.set_cut_by_attribution(*flags.cut_by_attribution);
+  }
   if (flags.prune_share) options.set_prune_share(*flags.prune_share);
   return request;
 }
@@ -313,6 +317,12 @@ void AddBuildFlags(CLI::App& command, AddFlags& flags) {
       .add_option("--mask-source", flags.mask_source,
                   "What finds the object in the pictures: attention, maskcut "
                   "or cutler, as far as the server's bundle has it")
+      ->group(group);
+  command
+      .add_flag("--cut-by-attribution,!--no-cut-by-attribution",
+                flags.cut_by_attribution,
+                "Cut what maskcut or cutler finds by the attribution maps, or "
+                "do not")
       ->group(group);
   command
       .add_option("--prune-share", flags.prune_share,

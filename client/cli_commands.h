@@ -79,6 +79,7 @@ struct SegmentFlags {
   std::optional<uint64_t> noise_seed;
   bool no_prefilter = false;
   bool no_stuff_filter = false;
+  std::optional<bool> stuff_filter_foreground;
   std::optional<bool> pamr;
   bool no_background = false;
   bool no_whole_picture = false;

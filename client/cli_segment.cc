@@ -217,6 +217,12 @@ void AddCompareFlags(CLI::App& command, SegmentFlags& flags) {
                   "Cosine above which a background prototype is like stuff")
       ->group(group);
   command
+      .add_flag("--stuff-filter-foreground,!--no-stuff-filter-foreground",
+                flags.stuff_filter_foreground,
+                "Leave out what is like stuff of the things' own prototypes "
+                "too, or do not")
+      ->group(group);
+  command
       .add_flag("--pamr,!--no-pamr", flags.pamr,
                 "Refine the scores along the picture's edges, or do not")
       ->group(group);
@@ -271,6 +277,9 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   if (flags.noise_seed) options.set_noise_seed(*flags.noise_seed);
   if (flags.stuff_filter_threshold) {
     options.set_stuff_filter_threshold(*flags.stuff_filter_threshold);
+  }
+  if (flags.stuff_filter_foreground) {
+    options.set_stuff_filter_foreground(*flags.stuff_filter_foreground);
   }
   if (flags.pamr_iterations) {
     options.set_pamr_iterations(*flags.pamr_iterations);

@@ -66,6 +66,9 @@ std::optional<PrototypeOptions> FindEncoderOptions(
   tried =
       Vary(tried,
            {[](Options& o) { o.normalize_features = !o.normalize_features; }});
+  tried =
+      Vary(tried,
+           {[](Options& o) { o.cut_by_attribution = !o.cut_by_attribution; }});
   for (const PrototypeOptions& options : tried) {
     // Only of options that hold does the engine say a fingerprint.
     if (engine.Validate(options).ok() &&

@@ -82,6 +82,9 @@ void ReadPrototype(const v1::BuildOptions& options, PrototypeOptions* out) {
   if (options.has_fallback_foreground()) {
     out->fallback_foreground = options.fallback_foreground();
   }
+  if (options.has_cut_by_attribution()) {
+    out->cut_by_attribution = options.cut_by_attribution();
+  }
   if (options.has_min_cell_coverage()) {
     out->min_cell_coverage = options.min_cell_coverage();
   }
@@ -129,6 +132,7 @@ void WritePrototype(const PrototypeOptions& prototype, v1::BuildOptions* out) {
   out->set_otsu_bins(prototype.otsu_bins);
   out->set_fallback_background(prototype.fallback_background);
   out->set_fallback_foreground(prototype.fallback_foreground);
+  out->set_cut_by_attribution(prototype.cut_by_attribution);
   out->set_min_cell_coverage(prototype.min_cell_coverage);
   out->set_noise_seed(prototype.noise_seed);
   out->set_maskcut_affinity_threshold(prototype.maskcut.affinity_threshold);
@@ -160,6 +164,9 @@ void ReadRefinements(const v1::SegmentOptions& options, SegmentOptions* out) {
   }
   if (options.has_stuff_filter_threshold()) {
     out->stuff_filter.threshold = options.stuff_filter_threshold();
+  }
+  if (options.has_stuff_filter_foreground()) {
+    out->stuff_filter.foreground = options.stuff_filter_foreground();
   }
   if (options.has_use_pamr()) {
     out->pamr.enabled = options.use_pamr();
@@ -312,6 +319,7 @@ v1::SegmentOptions FromSegmentOptions(const SegmentOptions& options,
   out.set_noise_seed(options.noise_seed);
   out.set_use_stuff_filter(options.stuff_filter.enabled);
   out.set_stuff_filter_threshold(options.stuff_filter.threshold);
+  out.set_stuff_filter_foreground(options.stuff_filter.foreground);
   out.set_use_pamr(options.pamr.enabled);
   out.set_pamr_iterations(options.pamr.iterations);
   out.mutable_pamr_dilations()->Assign(options.pamr.dilations.begin(),

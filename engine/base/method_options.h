@@ -76,6 +76,11 @@ struct PrototypeOptions {
   // second.
   double fallback_background = 0.2;
   double fallback_foreground = 0.5;
+  // Where masks are proposed: the object that is chosen loses what has
+  // attribution below `fallback_background`; one that covers less than half of
+  // what multi-Otsu calls foreground is not believed, and that is the
+  // foreground instead. Beyond the paper.
+  bool cut_by_attribution = false;
   // kCoverageCells: a feature cell is inside a mask when at least
   // `min_cell_coverage` of its area is. kBilinearCells: when bilinear resizing
   // of the mask to the cells leaves anything there (the official program).
@@ -119,6 +124,9 @@ struct StuffFilterOptions {
   bool enabled = true;
   // Left out: cosine above this to any foreground prototype of a stuff class.
   double threshold = 0.85;
+  // So are foreground prototypes of things, unless none would be left: a
+  // thing's mask often holds some of what is around it. Beyond the paper.
+  bool foreground = false;
 };
 
 // Pixel-adaptive mask refinement (Araslanov & Roth, CVPR 2020) of the fused

@@ -181,7 +181,9 @@ void AddMasks(const Bundle& bundle, const BundleDigests& digests,
     AddCutler(*bundle.cutler, digests.cutler, options.cutler, fields);
   } else {
     fields->Add("masks", std::string("attribution otsu"));
+    return;
   }
+  fields->Add("cut_by_attribution", options.cut_by_attribution ? 1 : 0);
 }
 
 void AddPruning(const Bundle& bundle, const BundleDigests& digests,

@@ -51,6 +51,7 @@ void ReadPrototype(JsonObject& object, PrototypeOptions* options) {
   object.Optional("otsu_bins", &options->otsu_bins);
   object.Optional("fallback_background", &options->fallback_background);
   object.Optional("fallback_foreground", &options->fallback_foreground);
+  object.Optional("cut_by_attribution", &options->cut_by_attribution);
   object.Optional("cell_rule", &options->cell_rule);
   object.Optional("min_cell_coverage", &options->min_cell_coverage);
   object.Optional("prune_share", &options->prune_share);
@@ -76,6 +77,7 @@ void ReadWindows(JsonObject& object, WindowOptions* options) {
 void ReadStuffFilter(JsonObject& object, StuffFilterOptions* options) {
   object.Optional("enabled", &options->enabled);
   object.Optional("threshold", &options->threshold);
+  object.Optional("foreground", &options->foreground);
 }
 
 void ReadPamr(JsonObject& object, PamrOptions* options) {

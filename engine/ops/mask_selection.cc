@@ -58,6 +58,18 @@ torch::Tensor LowestVisible(const std::vector<Candidate>& ranked,
   return lowest;
 }
 
+// `object` as far as the attribution agrees with it.
+torch::Tensor CheckedByAttribution(const torch::Tensor& object,
+                                   const torch::Tensor& attribution,
+                                   const torch::Tensor& dim,
+                                   double bright_above) {
+  const torch::Tensor bright = attribution > bright_above;
+  const auto covered = object.logical_and(bright).sum().item<int64_t>();
+  return 2 * covered >= bright.sum().item<int64_t>()
+             ? object.logical_and(dim.logical_not())
+             : bright;
+}
+
 }  // namespace
 
 SelectedMasks SelectMasks(const torch::Tensor& proposals,
@@ -83,9 +95,14 @@ SelectedMasks SelectMasks(const torch::Tensor& proposals,
             .used_thresholds = true};
   }
   const torch::Tensor background =
-      LowestVisible(ranked, *foreground).logical_and(dim);
-  return {.foreground = foreground->mask.clone(),
-          .background = ErodeByCross(background),
+      ErodeByCross(LowestVisible(ranked, *foreground).logical_and(dim));
+  const torch::Tensor object =
+      options.bright_above.has_value()
+          ? CheckedByAttribution(foreground->mask, attribution, dim,
+                                 *options.bright_above)
+          : foreground->mask.clone();
+  return {.foreground = object,
+          .background = background.logical_and(object.logical_not()),
           .used_thresholds = false};
 }
 

@@ -3,6 +3,8 @@
 #ifndef OVDIFF_ENGINE_OPS_MASK_SELECTION_H_
 #define OVDIFF_ENGINE_OPS_MASK_SELECTION_H_
 
+#include <optional>
+
 #include "torch/types.h"
 
 namespace ovdiff::engine {
@@ -12,6 +14,11 @@ struct MaskSelectionOptions {
   double background_below = 0.2;
   // Without a proposal: foreground is where it is above this, 0…1.
   double foreground_above = 0.5;
+  // If set, the chosen proposal is checked by the attribution. "Bright" is
+  // where that is above this. A proposal that covers at least half of what is
+  // bright loses what is below `background_below`; another is not believed, and
+  // what is bright is foreground. Beyond the paper.
+  std::optional<double> bright_above;
 };
 
 struct SelectedMasks {
@@ -30,7 +37,8 @@ struct SelectedMasks {
 // is never the complement. Background is the lowest candidate with a pixel of
 // its own that is not the foreground; of it what is below
 // options.background_below, eroded once by the 3x3 cross (outside of the
-// picture counts as inside).
+// picture counts as inside). With options.bright_above the foreground is less
+// than the proposal, or another; the background is not more for it.
 //
 // Where the paper and its program leave a case open (method.md 3, 14.5, 14.6):
 //   no proposal, or none with attribution above 0 (a flat map)

@@ -131,8 +131,8 @@ absl::Status PictureScores::AddTasks(const Image& picture,
   return absl::OkStatus();
 }
 
-// Leaves out background vectors that look like stuff of this call, of which
-// the prefilter keeps all. One interactive quantum a space.
+// Leaves out vectors that look like stuff of this call, of which the prefilter
+// keeps all. One interactive quantum a space.
 absl::Status PictureScores::FilterStuff() {
   if (!options_.stuff_filter.enabled) {
     return absl::OkStatus();
@@ -145,16 +145,34 @@ absl::Status PictureScores::FilterStuff() {
         stuff.push_back(vectors.foregrounds[i]);
       }
     }
-    if (stuff.empty() || vectors.backgrounds.empty()) {
+    if (stuff.empty()) {
       continue;
     }
-    const auto count = static_cast<int64_t>(vectors.backgrounds.size());
-    OVDIFF_RETURN_IF_ERROR(OnDevice(count, [&](int64_t i) {
-      vectors.backgrounds[i] = WithoutSimilar(vectors.backgrounds[i], stuff,
-                                              options_.stuff_filter.threshold,
-                                              &vectors.background_rows[i]);
-      return absl::OkStatus();
-    }));
+    const auto backgrounds = static_cast<int64_t>(vectors.backgrounds.size());
+    const auto foregrounds = static_cast<int64_t>(
+        options_.stuff_filter.foreground ? kept_.size() : 0);
+    const double threshold = options_.stuff_filter.threshold;
+    OVDIFF_RETURN_IF_ERROR(
+        OnDevice(backgrounds + foregrounds, [&](int64_t task) {
+          if (task < backgrounds) {
+            torch::Tensor& background = vectors.backgrounds[task];
+            background = WithoutSimilar(background, stuff, threshold,
+                                        &vectors.background_rows[task]);
+            return absl::OkStatus();
+          }
+          const int64_t i = task - backgrounds;
+          if (classes_[kept_[i]].kind == ClassKind::kStuff) {
+            return absl::OkStatus();
+          }
+          torch::Tensor rows = vectors.foreground_rows[i];
+          const torch::Tensor left =
+              WithoutSimilar(vectors.foregrounds[i], stuff, threshold, &rows);
+          if (left.size(0) > 0) {
+            vectors.foregrounds[i] = left;
+            vectors.foreground_rows[i] = rows;
+          }
+          return absl::OkStatus();
+        }));
   }
   timings_.matching += absl::Now() - start;
   return absl::OkStatus();

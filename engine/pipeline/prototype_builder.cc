@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,9 +78,11 @@ class PrototypeBuilder::Job {
     return Result();
   }
 
-  // The masks alone, of the pictures `wanted`.
+  // The masks alone, of the pictures `wanted`. Thresholds are of all pictures;
+  // objects, which cost, are found in these only.
   absl::StatusOr<std::vector<PictureMasks>> RunMasks(
       absl::Span<const int> wanted) {
+    looked_at_.emplace(wanted.begin(), wanted.end());
     OVDIFF_RETURN_IF_ERROR(FindMasks());
     std::vector<PictureMasks> result;
     for (const int picture : wanted) {
@@ -144,6 +148,11 @@ class PrototypeBuilder::Job {
     proposals_.resize(support_.pictures.size());
     return ForEachPicture([&](int64_t i) -> absl::Status {
       if (!support_.pictures[i].mask.empty()) {
+        return absl::OkStatus();
+      }
+      if (looked_at_.has_value() &&
+          !looked_at_->contains(static_cast<int>(i))) {
+        proposals_[i] = torch::zeros({0, 1, 1}, torch::kBool);
         return absl::OkStatus();
       }
       OVDIFF_ASSIGN_OR_RETURN(
@@ -335,6 +344,7 @@ class PrototypeBuilder::Job {
   const CallControl& control_;
   const ProgressCallback& progress_;
   BuildProgress state_;
+  std::optional<std::set<int>> looked_at_;  // Not set: all pictures.
   std::vector<torch::Tensor> proposals_;  // By picture; empty if none are made.
   SupportMasks masks_;
   std::vector<const FeatureExtractor*> extractors_;
@@ -360,17 +370,7 @@ absl::StatusOr<std::vector<PictureMasks>> PrototypeBuilder::MakePictureMasks(
     }
   }
   const ProgressCallback no_progress;
-  if (models_.FindProposer(options.mask_source) == nullptr) {
-    return Job(*this, support, options, control, no_progress).RunMasks(wanted);
-  }
-  // Objects are found picture by picture, and cost: only those asked for.
-  SupportSet some{.prompt = support.prompt, .pictures = {}};
-  std::vector<int> all;
-  for (const int index : wanted) {
-    all.push_back(static_cast<int>(some.pictures.size()));
-    some.pictures.push_back(support.pictures[index]);
-  }
-  return Job(*this, some, options, control, no_progress).RunMasks(all);
+  return Job(*this, support, options, control, no_progress).RunMasks(wanted);
 }
 
 }  // namespace ovdiff::engine

@@ -109,6 +109,16 @@ OtsuThresholds FallbackThresholds(const PrototypeOptions& options) {
           static_cast<float>(options.fallback_foreground)};
 }
 
+// Of stretched maps [M, h, w]; FailedPrecondition where they are flat.
+absl::StatusOr<OtsuThresholds> SetThresholds(const torch::Tensor& maps,
+                                             const PrototypeOptions& options) {
+  const torch::Tensor values = maps.contiguous();
+  return MultiOtsuThresholds(
+      absl::MakeConstSpan(values.data_ptr<float>(),
+                          static_cast<size_t>(values.numel())),
+      options.otsu_bins);
+}
+
 // [M, h, w] bool -> [M, side, side] bool, each pixel that of the cell it is in.
 torch::Tensor ToPixels(const torch::Tensor& proposals, int side) {
   if (proposals.size(0) == 0) {
@@ -142,11 +152,8 @@ absl::StatusOr<SupportMasks> MakeSupportMasks(const SupportSet& support,
     return result;
   }
   OVDIFF_ASSIGN_OR_RETURN(const torch::Tensor raw, StackMaps(support, indices));
-  const torch::Tensor maps = StretchToUnit(raw).contiguous();
-  const auto thresholds = MultiOtsuThresholds(
-      absl::MakeConstSpan(maps.data_ptr<float>(),
-                          static_cast<size_t>(maps.numel())),
-      options.otsu_bins);
+  const torch::Tensor maps = StretchToUnit(raw);
+  const auto thresholds = SetThresholds(maps, options);
   if (thresholds.ok()) {
     result.thresholds = *thresholds;
   } else if (absl::IsFailedPrecondition(thresholds.status())) {
@@ -178,14 +185,26 @@ absl::StatusOr<SupportMasks> ChooseSupportMasks(
     return result;
   }
   OVDIFF_ASSIGN_OR_RETURN(const torch::Tensor raw, StackMaps(support, indices));
-  const torch::Tensor maps = ResizeAndStretch(StretchToUnit(raw), side, side);
+  const torch::Tensor stretched = StretchToUnit(raw);
+  const torch::Tensor maps = ResizeAndStretch(stretched, side, side);
   result.thresholds = FallbackThresholds(options);
+  MaskSelectionOptions selection = {
+      .background_below = options.fallback_background,
+      .foreground_above = options.fallback_foreground,
+      .bright_above = std::nullopt};
+  if (options.cut_by_attribution) {
+    const auto thresholds = SetThresholds(stretched, options);
+    if (thresholds.ok()) {
+      selection.bright_above = thresholds->upper;
+    } else if (!absl::IsFailedPrecondition(thresholds.status())) {
+      return thresholds.status();
+    }
+  }
   for (size_t i = 0; i < indices.size(); ++i) {
     const int64_t picture = indices[i];
-    const SelectedMasks selected = SelectMasks(
-        ToPixels(proposals[picture], side), maps[static_cast<int64_t>(i)],
-        {.background_below = options.fallback_background,
-         .foreground_above = options.fallback_foreground});
+    const SelectedMasks selected =
+        SelectMasks(ToPixels(proposals[picture], side),
+                    maps[static_cast<int64_t>(i)], selection);
     result.masks.foreground[picture].copy_(selected.foreground);
     result.masks.background[picture].copy_(selected.background);
     result.used_fallback = result.used_fallback || selected.used_thresholds;

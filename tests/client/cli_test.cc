@@ -202,10 +202,26 @@ TEST_F(CliTest, FirstInterruptTellsSecondLeaves) {
 TEST_F(CliTest, SegmentWritesThreeFilesPerPhoto) {
   ASSERT_EQ(Run({"add", "cat", "-v", "shop"}), kExitOk);
   const std::string photo = Picture("photo.png");
-  ASSERT_EQ(Run({"segment", photo, "-v", "shop", "-o", Out(), "--class", "cat",
-                 "--space", "dino", "--no-prefilter", "--level", "part",
-                 "--no-stuff-filter", "--stuff-filter-threshold", "0.9",
-                 "--pamr", "--pamr-iterations", "5"}),
+  ASSERT_EQ(Run({"segment",
+                 photo,
+                 "-v",
+                 "shop",
+                 "-o",
+                 Out(),
+                 "--class",
+                 "cat",
+                 "--space",
+                 "dino",
+                 "--no-prefilter",
+                 "--level",
+                 "part",
+                 "--no-stuff-filter",
+                 "--stuff-filter-threshold",
+                 "0.9",
+                 "--stuff-filter-foreground",
+                 "--pamr",
+                 "--pamr-iterations",
+                 "5"}),
             kExitOk)
       << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("photo.png: cat 50.0% (12 ms)"));
@@ -219,6 +235,7 @@ TEST_F(CliTest, SegmentWritesThreeFilesPerPhoto) {
   EXPECT_TRUE(request.options().has_use_stuff_filter());
   EXPECT_FALSE(request.options().use_stuff_filter());
   EXPECT_EQ(request.options().stuff_filter_threshold(), 0.9);
+  EXPECT_TRUE(request.options().stuff_filter_foreground());
   EXPECT_TRUE(request.options().use_pamr());
   EXPECT_EQ(request.options().pamr_iterations(), 5);
   const cv::Mat overlay = cv::imread(Out() + "/photo.overlay.png");

@@ -34,6 +34,7 @@ v1::SegmentOptions AllSegmentOptions() {
   options.add_pamr_dilations(6);
   (*options.mutable_space_weights())["rgb"] = 2.5;
   options.set_prefilter_articles(false);
+  options.set_stuff_filter_foreground(true);
   return options;
 }
 
@@ -61,6 +62,7 @@ v1::BuildOptions AllBuildOptions() {
   options.set_fallback_background(0.1);
   options.set_fallback_foreground(0.6);
   options.set_min_cell_coverage(0.3);
+  options.set_cut_by_attribution(true);
   options.set_noise_seed(13);
   options.set_maskcut_affinity_threshold(0.4);
   options.set_maskcut_max_masks(2);

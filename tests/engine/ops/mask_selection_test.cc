@@ -49,6 +49,18 @@ void ExpectMask(const torch::Tensor& mask, const Picture& expected) {
   EXPECT_TRUE(torch::equal(mask, Mask(expected))) << mask;
 }
 
+MaskSelectionOptions BackgroundBelow(double value) {
+  MaskSelectionOptions options;
+  options.background_below = value;
+  return options;
+}
+
+MaskSelectionOptions BrightAbove(double value) {
+  MaskSelectionOptions options;
+  options.bright_above = value;
+  return options;
+}
+
 TEST(MaskSelectionTest, TheBrightestProposalAndTheDimmestRest) {
   const SelectedMasks masks =
       SelectMasks(Masks({{"xx......", "xx......", "........", "........"},
@@ -81,7 +93,7 @@ TEST(MaskSelectionTest, WhatIsCoveredWhollyIsNotVisible) {
   // The third has the lowest score, but the first covers it.
   const SelectedMasks masks =
       SelectMasks(Masks({{"..xx....x"}, {".....xxxx"}, {"..xx....."}}),
-                  Map({"221220009"}), {.background_below = 0.25});
+                  Map({"221220009"}), BackgroundBelow(0.25));
   // Scores: 0.4, 0.225, 0.15, complement 0.2.
   ExpectMask(masks.foreground, {"..xx....x"});
   ExpectMask(masks.background, {"x........"});
@@ -98,7 +110,7 @@ TEST(MaskSelectionTest, BelowMeansBelow) {
   const SelectedMasks masks = SelectMasks(Masks({{"x..."}}), Map({"9222"}), {});
   ExpectMask(masks.background, {"...."});
   const SelectedMasks higher =
-      SelectMasks(Masks({{"x..."}}), Map({"9222"}), {.background_below = 0.25});
+      SelectMasks(Masks({{"x..."}}), Map({"9222"}), BackgroundBelow(0.25));
   ExpectMask(higher.background, {"..xx"});
 }
 
@@ -194,11 +206,45 @@ TEST(MaskSelectionTest, SidesAreDisjointOnNoise) {
     const torch::Tensor proposals =
         DrawnTensor(seed, {seed % 5, 9, 7}) > 0.3 + 0.02 * seed;
     const SelectedMasks masks = SelectMasks(
-        proposals, DrawnTensor(seed + 100, {9, 7}), {.background_below = 0.6});
+        proposals, DrawnTensor(seed + 100, {9, 7}), BackgroundBelow(0.6));
     EXPECT_FALSE(
         masks.foreground.logical_and(masks.background).any().item<bool>());
     EXPECT_TRUE(masks.foreground.any().item<bool>());
+    const SelectedMasks cut =
+        SelectMasks(proposals, DrawnTensor(seed + 100, {9, 7}),
+                    {.background_below = 0.6, .bright_above = 0.03 * seed});
+    EXPECT_FALSE(cut.foreground.logical_and(cut.background).any().item<bool>());
   }
+}
+
+TEST(MaskSelectionTest, AnObjectIsCutToWhereItIsNotDim) {
+  // It covers one of the two bright pixels: half is enough.
+  const SelectedMasks masks =
+      SelectMasks(Masks({{"xxx..."}}), Map({"129011"}), BrightAbove(0.15));
+  ExpectMask(masks.foreground, {".xx..."});
+  EXPECT_FALSE(masks.used_thresholds);
+  const SelectedMasks whole =
+      SelectMasks(Masks({{"xxx..."}}), Map({"129011"}), {});
+  ExpectMask(whole.foreground, {"xxx..."});
+  // What is cut away is no background: that comes from the rest.
+  EXPECT_TRUE(torch::equal(masks.background, whole.background));
+  ExpectMask(masks.background, {"....xx"});
+}
+
+TEST(MaskSelectionTest, AnObjectThatMissesMostOfWhatIsBrightIsNotBelieved) {
+  const SelectedMasks masks =
+      SelectMasks(Masks({{"xx....."}}), Map({"9188811"}), BrightAbove(0.5));
+  ExpectMask(masks.foreground, {"x.xxx.."});
+  EXPECT_FALSE(masks.used_thresholds);
+  EXPECT_FALSE(
+      masks.foreground.logical_and(masks.background).any().item<bool>());
+  ExpectMask(masks.background, {"......x"});
+}
+
+TEST(MaskSelectionTest, NothingBrightAndAllDimLeavesNoObject) {
+  const SelectedMasks masks =
+      SelectMasks(Masks({{"xx.."}}), Map({"1100"}), BrightAbove(0.5));
+  EXPECT_FALSE(masks.foreground.any().item<bool>());
 }
 
 TEST(MaskSelectionTest, RefusesOtherShapesAndTypes) {

@@ -75,6 +75,41 @@ TEST_F(MaskSourceTest, ProposalsAreStretchedAndChosen) {
   EXPECT_TRUE(masks->masks.background[1][24][4].item<bool>());
 }
 
+TEST_F(MaskSourceTest, ObjectsAreCutByTheAttributionOfTheWholeSet) {
+  const SupportSet support = SquareSupport(2, 16, 8);
+  PrototypeOptions options;
+  options.cut_by_attribution = true;
+  const auto masks = ChooseSupportMasks(
+      support, {Halves(), Halves().slice(0, 1)}, options, 32);
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  EXPECT_FALSE(masks->used_fallback);
+  // The left half without its dim lower part; the right half is not believed.
+  for (const int64_t picture : {0, 1}) {
+    const torch::Tensor mask = masks->masks.foreground[picture];
+    EXPECT_TRUE(mask[4][4].item<bool>());
+    EXPECT_FALSE(mask[28][4].item<bool>());
+    EXPECT_FALSE(mask[4][28].item<bool>());
+  }
+}
+
+// Thresholds are the set's, so that a mask shown later is the one used.
+TEST_F(MaskSourceTest, MasksOfSomePicturesAreThoseOfAll) {
+  SupportSet support = SquareSupport(3, 16, 8);
+  for (float& value : support.pictures[2].attribution.data) {
+    value = value > 0 ? 0.4f : 0.0f;
+  }
+  PrototypeOptions options = MaskCut();
+  options.cut_by_attribution = true;
+  const auto all = engine().MakePictureMasks(support, {0, 1, 2}, options, {});
+  ASSERT_TRUE(all.ok()) << all.status();
+  for (const int picture : {0, 1, 2}) {
+    const auto one = engine().MakePictureMasks(support, {picture}, options, {});
+    ASSERT_TRUE(one.ok()) << one.status();
+    EXPECT_EQ((*one)[0].foreground, (*all)[picture].foreground);
+    EXPECT_EQ((*one)[0].background, (*all)[picture].background);
+  }
+}
+
 TEST_F(MaskSourceTest, EveryPictureNeedsItsProposals) {
   EXPECT_EQ(ChooseSupportMasks(SquareSupport(2, 16, 8), {Halves()}, {}, 32)
                 .status()
@@ -173,6 +208,15 @@ TEST_F(MaskSourceTest, IsPartOfTheEncoderFingerprintAlone) {
   attention.mask_source = "attention";
   EXPECT_NE(engine().EncoderFingerprint(MaskCut()),
             engine().EncoderFingerprint(attention));
+  // The cut counts where something is found, and only there.
+  PrototypeOptions cut = MaskCut();
+  cut.cut_by_attribution = true;
+  EXPECT_NE(engine().EncoderFingerprint(cut),
+            engine().EncoderFingerprint(MaskCut()));
+  PrototypeOptions uncut = attention;
+  attention.cut_by_attribution = true;
+  EXPECT_EQ(engine().EncoderFingerprint(attention),
+            engine().EncoderFingerprint(uncut));
 }
 
 TEST_F(MaskSourceTest, UnknownSourcesAreRefused) {

@@ -60,11 +60,11 @@ class StuffFilterTest : public EngineTest {
     return ab / std::sqrt(aa * bb);
   }
 
-  // Largest cosine of background row `row` of `set` to the stuff of `classes`.
-  static double Likeness(const PrototypeSet& set, size_t space, size_t row,
+  // Largest cosine of row `row` of `side` to the stuff of `classes`.
+  static double Likeness(const PrototypeVectors& side, size_t space, size_t row,
                          const std::vector<Named>& classes,
                          const SegmentOptions& options) {
-    const int dim = set.spaces[space].dim;
+    const int dim = classes[0].set->spaces[space].dim;
     double largest = -1;
     for (const Named& item : classes) {
       if (item.kind != ClassKind::kStuff) {
@@ -73,10 +73,9 @@ class StuffFilterTest : public EngineTest {
       const PrototypeVectors& stuff = item.set->spaces[space].foreground;
       for (size_t i = 0; i < stuff.count(); ++i) {
         if (Uses(options, stuff.levels[i])) {
-          largest = std::max(
-              largest,
-              Cosine(set.spaces[space].background.values.data() + row * dim,
-                     stuff.values.data() + i * dim, dim));
+          largest =
+              std::max(largest, Cosine(side.values.data() + row * dim,
+                                       stuff.values.data() + i * dim, dim));
         }
       }
     }
@@ -93,7 +92,7 @@ class StuffFilterTest : public EngineTest {
         const PrototypeVectors& side = item.set->spaces[space].background;
         for (size_t row = 0; row < side.count(); ++row) {
           if (item.kind == ClassKind::kThing) {
-            all.push_back(Likeness(*item.set, space, row, classes, options));
+            all.push_back(Likeness(side, space, row, classes, options));
           }
         }
       }
@@ -109,8 +108,35 @@ class StuffFilterTest : public EngineTest {
     return (all[best] + all[best + 1]) / 2;
   }
 
-  // The same classes with those background rows taken out by hand that the
-  // filter should leave out.
+  // The rows `keep` of `all`.
+  static PrototypeVectors Rows(const PrototypeVectors& all,
+                               const std::vector<size_t>& keep, int dim) {
+    PrototypeVectors some;
+    for (const size_t row : keep) {
+      some.values.insert(some.values.end(), all.values.begin() + row * dim,
+                         all.values.begin() + (row + 1) * dim);
+      some.levels.push_back(all.levels[row]);
+      some.source_pictures.push_back(all.source_pictures[row]);
+    }
+    return some;
+  }
+
+  // Of a thing's `side`: the rows that are not like stuff.
+  static std::vector<size_t> Unlike(const PrototypeVectors& side, size_t space,
+                                    const std::vector<Named>& classes,
+                                    const SegmentOptions& options) {
+    std::vector<size_t> keep;
+    for (size_t row = 0; row < side.count(); ++row) {
+      if (!(Likeness(side, space, row, classes, options) >
+            options.stuff_filter.threshold)) {
+        keep.push_back(row);
+      }
+    }
+    return keep;
+  }
+
+  // The same classes with those rows taken out by hand that the filter should
+  // leave out.
   static std::vector<SegmentClass> FilteredByHand(
       const std::vector<Named>& classes, const SegmentOptions& options,
       int* num_left_out) {
@@ -119,22 +145,28 @@ class StuffFilterTest : public EngineTest {
     for (const Named& item : classes) {
       PrototypeSet set = *item.set;
       for (size_t space = 0; space < set.spaces.size(); ++space) {
-        const PrototypeVectors all = set.spaces[space].background;
-        PrototypeVectors& some = set.spaces[space].background;
-        some = {};
-        const int dim = set.spaces[space].dim;
-        for (size_t row = 0; row < all.count(); ++row) {
-          if (item.kind == ClassKind::kStuff ||
-              Likeness(*item.set, space, row, classes, options) >
-                  options.stuff_filter.threshold) {
-            ++*num_left_out;
-            continue;
+        FeatureSpacePrototypes& vectors = set.spaces[space];
+        const size_t before =
+            vectors.foreground.count() + vectors.background.count();
+        const bool is_stuff = item.kind == ClassKind::kStuff;
+        const std::vector<size_t> background =
+            is_stuff ? std::vector<size_t>{}
+                     : Unlike(vectors.background, space, classes, options);
+        vectors.background = Rows(vectors.background, background, vectors.dim);
+        if (!is_stuff && options.stuff_filter.foreground) {
+          const std::vector<size_t> foreground =
+              Unlike(vectors.foreground, space, classes, options);
+          const bool any_used = std::any_of(
+              foreground.begin(), foreground.end(), [&](size_t row) {
+                return Uses(options, vectors.foreground.levels[row]);
+              });
+          if (any_used) {
+            vectors.foreground =
+                Rows(vectors.foreground, foreground, vectors.dim);
           }
-          some.values.insert(some.values.end(), all.values.begin() + row * dim,
-                             all.values.begin() + (row + 1) * dim);
-          some.levels.push_back(all.levels[row]);
-          some.source_pictures.push_back(all.source_pictures[row]);
         }
+        *num_left_out += static_cast<int>(before - vectors.foreground.count() -
+                                          vectors.background.count());
       }
       sets.push_back(std::move(set));
     }
@@ -191,6 +223,24 @@ TEST_F(StuffFilterTest, LeavesOutWhatIsLikeStuffAndNothingElse) {
   const int all = ExpectFiltered(CatDogSky(), options);
   EXPECT_LT(own, left_out);
   EXPECT_LT(left_out, all);
+}
+
+TEST_F(StuffFilterTest, LeavesOutThingsOwnPrototypesIfAsked) {
+  SegmentOptions options = Plain();
+  options.stuff_filter.threshold = MiddleThreshold(CatDogSky(), options);
+  const int background_alone = ExpectFiltered(CatDogSky(), options);
+  options.stuff_filter.foreground = true;
+  EXPECT_GT(ExpectFiltered(CatDogSky(), options), background_alone);
+  options.use_class_level = false;
+  ExpectFiltered(CatDogSky(), options);
+  // All of them would go, so all stay.
+  options.stuff_filter.threshold = -1;
+  SegmentOptions background = options;
+  background.stuff_filter.foreground = false;
+  ExpectEqual(Segment(Loaded(CatDogSky()), options),
+              Segment(Loaded(CatDogSky()), background));
+  EXPECT_EQ(ExpectFiltered(CatDogSky(), options),
+            ExpectFiltered(CatDogSky(), background));
 }
 
 TEST_F(StuffFilterTest, ChangesScores) {
