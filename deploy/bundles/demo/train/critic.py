@@ -1,8 +1,9 @@
-"""Stage `critic`: which products a picture shows, told from its latents.
+"""Stage `critic`: which products a picture shows, and in which colours, told from its latents.
 
 No part of the bundle. The loss on noise is nearly the same whether a painted shoe
 is a sneaker or a boot; what the critic sees in the UNet's guess at the clean
-picture says it louder (diffusion.py). Trained on captions alone, as all else.
+picture says it louder (diffusion.py). Colours, because a critic of products alone
+is pleased best by products in other colours. Trained on captions alone, as all else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .latents import Latents
-from .pictures import pool
+from .pictures import COLOURS, Pool, pool
 from .run import Recipe, Run, Training
 from .teacher import NAMES, present, truth
 
@@ -29,12 +30,22 @@ class Critic(nn.Module):
         for inputs, outputs, stride in ((4, 48, 1), (48, 96, 1), (96, 128, 2), (128, 128, 1)):
             layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.features = nn.Sequential(*layers)
-        self.classify = nn.Conv2d(128, len(NAMES), 1)
+        self.classify = nn.Conv2d(128, len(NAMES) * (1 + len(COLOURS)), 1)
         nn.init.constant_(self.classify.bias, -5.0)  # most places show no product
 
-    def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        """Of scaled latents (b, 4, 16, 16): logits (b, products) of each being there."""
-        return present(self.classify(self.features(latents)))
+    def forward(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of scaled latents (b, 4, 16, 16): logits (b, products) of each being there,
+        and (b, products * colours) of each being there in each colour."""
+        return present(self.classify(self.features(latents))).tensor_split((len(NAMES),), 1)
+
+
+def coloured(pictures: Pool, indices: np.ndarray) -> torch.Tensor:
+    """(b, products * colours), 0 or 1."""
+    table, colours = torch.zeros(len(indices), len(NAMES), len(COLOURS)), list(COLOURS)
+    for row, index in enumerate(indices):
+        for thing in pictures.objects[index]:
+            table[row, NAMES.index(thing.product), colours.index(thing.colour)] = 1
+    return table.flatten(1)
 
 
 def _guessed(rng: np.random.Generator, x: torch.Tensor) -> torch.Tensor:
@@ -59,12 +70,15 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     def loss(step: int) -> dict[str, torch.Tensor]:
         rng = run.rng(10, step)
         indices = pictures.draw(rng, recipe.batch, _SHARES)
-        said = modules["critic"](_guessed(rng, latents.means(indices)).to(run.device, memory_format=torch.channels_last))
-        return {"present": len(NAMES) * F.binary_cross_entropy_with_logits(said, truth(pictures, indices).to(run.device))}
+        guessed = _guessed(rng, latents.means(indices)).to(run.device, memory_format=torch.channels_last)
+        names, pairs = modules["critic"](guessed)
+        wrong = lambda said, true: F.binary_cross_entropy_with_logits(said, true.to(run.device)) * said.shape[1]  # noqa: E731
+        return {"present": wrong(names, truth(pictures, indices)), "coloured": wrong(pairs, coloured(pictures, indices))}
 
     def measure() -> dict[str, float]:
-        said = training.average["critic"](latents.means(held_out).to(run.device)).argmax(1).cpu()
-        return {"names": float((said == truth(pictures, held_out).argmax(1)).float().mean())}
+        said = training.average["critic"](latents.means(held_out).to(run.device))
+        right = lambda said, true: float((said.argmax(1).cpu() == true.argmax(1)).float().mean())  # noqa: E731
+        return {"names": right(said[0], truth(pictures, held_out)), "coloured": right(said[1], coloured(pictures, held_out))}
 
     training.fit(loss, measure)
 

@@ -17,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from . import critic as critic_stage
 from . import vae as vae_stage
+from .critic import coloured
 from .latents import Latents
 from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
@@ -33,6 +34,9 @@ _WITHOUT = 0.1  # share of captions left out, for classifier-free guidance
 _SNR_CAP = 5.0
 _MOST_WEIGHT = 25.0  # of the noise's squared error
 _CRITIC = 0.004  # weight of the critic's word: a sixth of the loss, so that pictures stay likely
+# Steps before, as a share of all: from the start, pictures are drawn to please the critic
+# (bags of many handles, sleeves in two colours), and stay so.
+_CRITIC_FROM = 0.5
 _GUESSED_BELOW = 900  # later timesteps' guesses say nothing
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 PROMPT = "A good picture of a {}"
@@ -178,6 +182,9 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     weight = (weight / weight.mean()).to(run.device)
     scenes = held_out("val", 32)
 
+    def wrong(said: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        return F.binary_cross_entropy_with_logits(said, true.to(run.device), reduction="none").sum(1)
+
     def loss(step: int) -> dict[str, torch.Tensor]:
         rng = run.rng(6, step)
         indices = pictures.draw(rng, recipe.batch, _SHARES)
@@ -193,13 +200,18 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         noised = schedule.add_noise(latents, noise, timesteps)
         predicted = model.unet(noised, timesteps, model.states(captions)).sample
         error = (predicted - noise).square().mean((1, 2, 3))
-        # What products the guess at the clean picture shows, where words could tell.
+        terms = {"noise": (error * weight[timesteps]).mean()}
+        if step < _CRITIC_FROM * recipe.steps:
+            return terms
+        # What the guess at the clean picture shows, where words could tell.
         kept = schedule.alphas_cumprod.to(run.device)[timesteps].view(-1, 1, 1, 1)
         guess = (noised - (1 - kept).sqrt() * predicted) / kept.sqrt()
         asked = torch.from_numpy(~without).to(run.device) & (timesteps < _GUESSED_BELOW)
-        said = critic(guess.to(memory_format=torch.channels_last))
-        wrong = F.binary_cross_entropy_with_logits(said, truth(pictures, indices).to(run.device), reduction="none").sum(1)
-        return {"noise": (error * weight[timesteps]).mean(), "critic": _CRITIC * (wrong * asked).mean()}
+        names, pairs = critic(guess.to(memory_format=torch.channels_last))
+        names, pairs = wrong(names, truth(pictures, indices)), wrong(pairs, coloured(pictures, indices))
+        # A caption names the colours of all its products or of none.
+        told = asked & torch.tensor([any(c in text for c in COLOURS) for text in captions], device=run.device)
+        return terms | {"critic": _CRITIC * (names * asked).mean(), "colours": _CRITIC * (pairs * told).mean()}
 
     def measure() -> dict[str, float]:
         sheet(averaged, run.work / f"sheet-{training.step:06d}.png")
