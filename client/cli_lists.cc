@@ -11,6 +11,10 @@ namespace {
 
 struct NoFlags {};
 
+struct InfoFlags {
+  std::string profile;
+};
+
 struct ClassesFlags {
   std::string vocabulary;
   int64_t version = 0;
@@ -150,15 +154,52 @@ void PrintTree(const Json& json, int depth, std::ostream& out) {
   }
 }
 
-int RunInfo(const NoFlags&, Session& session) {
+// A line for each; their numbers are for `--profile` and `--json`.
+void PrintProfiles(const v1::GetServerInfoResponse& info, std::ostream& out) {
+  out << "profiles:\n";
+  for (const v1::Profile& profile : info.profiles()) {
+    out << "  " << Printable(profile.name()) << ": "
+        << Printable(profile.description()) << "\n";
+    if (!profile.unavailable().empty()) {
+      out << "    not as it is: " << Printable(profile.unavailable()) << "\n";
+    }
+  }
+}
+
+int PrintProfile(const v1::GetServerInfoResponse& info, const std::string& name,
+                 Session& session) {
+  std::vector<std::string> names;
+  for (const v1::Profile& profile : info.profiles()) {
+    if (profile.name() == name) {
+      if (session.flags.json) {
+        session.Print(ToJson(profile));
+      } else {
+        PrintTree(ToJson(profile), 0, session.console.out);
+      }
+      return kExitOk;
+    }
+    names.push_back(profile.name());
+  }
+  return session.Fail(absl::NotFoundError(
+      absl::StrCat("the server has no profile \"", name, "\"; it has ",
+                   absl::StrJoin(names, ", "))));
+}
+
+int RunInfo(const InfoFlags& flags, Session& session) {
   auto info = session.client.GetServerInfo(session.Call());
   if (!info.ok()) {
     return session.Fail(info.status());
   }
+  if (!flags.profile.empty()) {
+    return PrintProfile(*info, flags.profile, session);
+  }
+  Json json = ToJson(*info);
   if (session.flags.json) {
-    session.Print(ToJson(*info));
+    session.Print(json);
   } else {
-    PrintTree(ToJson(*info), 0, session.console.out);
+    json.erase("profiles");
+    PrintTree(json, 0, session.console.out);
+    PrintProfiles(*info, session.console.out);
   }
   return kExitOk;
 }
@@ -211,8 +252,12 @@ void RegisterVocabularyCommands(Registry& registry) {
 }
 
 void RegisterServerCommands(Registry& registry) {
-  registry.Add("info", "Show the server's version, models, defaults and limits",
-               std::make_shared<NoFlags>(), &RunInfo);
+  auto info = std::make_shared<InfoFlags>();
+  registry
+      .Add("info", "Show the server's version, models, defaults and limits",
+           info, &RunInfo)
+      ->add_option("--profile", info->profile,
+                   "Show the numbers of this profile instead");
   registry.Add("health",
                "Exit 0 if the server serves, 1 if not, 3 if unreachable",
                std::make_shared<NoFlags>(), &RunHealth);

@@ -1,7 +1,8 @@
 #include "client/json_output.h"
 
+#include <map>
 #include <optional>
-#include <vector>
+#include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -100,6 +101,23 @@ Json Value(const Message& message, const FieldDescriptor& field, int index) {
   return nullptr;
 }
 
+// A map<string, …>, by its keys' order.
+Json MapValue(const Message& message, const FieldDescriptor& field) {
+  const Reflection& reflection = *message.GetReflection();
+  std::map<std::string, Json> entries;
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
+    const auto& descriptor = *entry.GetDescriptor();
+    entries[Value(entry, *descriptor.map_key(), -1).get<std::string>()] =
+        Value(entry, *descriptor.map_value(), -1);
+  }
+  Json json = Json::object();
+  for (auto& [key, value] : entries) {
+    json[key] = std::move(value);
+  }
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const Message& message) {
@@ -110,7 +128,9 @@ Json ToJson(const Message& message) {
     if (field.type() == FieldDescriptor::TYPE_BYTES) {
       continue;
     }
-    if (field.is_repeated()) {
+    if (field.is_map()) {
+      json[field.name()] = MapValue(message, field);
+    } else if (field.is_repeated()) {
       Json& values = json[field.name()] = Json::array();
       for (int k = 0; k < reflection.FieldSize(message, &field); ++k) {
         values.push_back(Value(message, field, k));

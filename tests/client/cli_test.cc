@@ -341,6 +341,19 @@ TEST_F(CliTest, ListsRemovesAndInforms) {
   EXPECT_EQ(Output()["limits"]["max_message_bytes"], 1 << 20);
   EXPECT_EQ(Run({"info"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("version: 9.8.7"));
+  EXPECT_THAT(out_.str(),
+              HasSubstr("profiles:\n"
+                        "  fast: Little of all.\n"
+                        "  paper: As written.\n"
+                        "    not as it is: CutLER's weights are missing\n"));
+  EXPECT_EQ(Run({"info", "--profile", "fast"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("  num_pictures: 8\n"));
+  EXPECT_THAT(out_.str(),
+              HasSubstr("  space_weights:\n    dino: 2.0\n    sd: 0.5\n"));
+  EXPECT_EQ(Run({"info", "--profile", "fast", "--json"}), kExitOk);
+  EXPECT_EQ(Output()["segment_options"]["space_weights"]["sd"], 0.5);
+  EXPECT_EQ(Run({"info", "--profile", "slow"}), kExitFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("it has fast, paper"));
   EXPECT_EQ(Run({"health"}), kExitOk);
   EXPECT_EQ(out_.str(), "serving\n");
 }

@@ -385,6 +385,17 @@ grpc::Status FakeServer::GetServerInfo(grpc::ServerContext*,
   response->mutable_limits()->set_max_message_bytes(1 << 20);
   response->mutable_fingerprints()->set_generator("gen-fingerprint");
   response->mutable_fingerprints()->set_encoder("enc-fingerprint");
+  v1::Profile& fast = *response->add_profiles();
+  fast.set_name("fast");
+  fast.set_description("Little of all.");
+  fast.mutable_build_options()->set_num_pictures(8);
+  auto& weights = *fast.mutable_segment_options()->mutable_space_weights();
+  weights["sd"] = 0.5;
+  weights["dino"] = 2;
+  v1::Profile& paper = *response->add_profiles();
+  paper.set_name("paper");
+  paper.set_description("As written.");
+  paper.set_unavailable("CutLER's weights are missing");
   return grpc::Status::OK;
 }
 
