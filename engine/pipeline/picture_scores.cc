@@ -151,6 +151,9 @@ absl::Status PictureScores::FilterStuff() {
     const auto backgrounds = static_cast<int64_t>(vectors.backgrounds.size());
     const auto foregrounds = static_cast<int64_t>(
         options_.stuff_filter.foreground ? kept_.size() : 0);
+    if (backgrounds + foregrounds == 0) {
+      continue;
+    }
     const double threshold = options_.stuff_filter.threshold;
     OVDIFF_RETURN_IF_ERROR(
         OnDevice(backgrounds + foregrounds, [&](int64_t task) {
