@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/build_flags.h"
 #include "client/cli_commands.h"
 #include "client/given_pictures.h"
 #include "client/progress.h"
@@ -20,17 +21,7 @@ struct AddFlags {
   std::string kind = "auto";
   std::vector<std::string> prompts;
   ClassSpecFlags shown_by;
-  std::optional<int> pictures;
-  std::optional<int> steps;
-  std::optional<int> parts;
-  std::optional<double> guidance;
-  std::optional<uint64_t> seed;
-  std::optional<std::string> prompt_template;
-  std::optional<std::string> negative_prompt;
-  std::string profile;
-  std::optional<std::string> mask_source;
-  std::optional<bool> cut_by_attribution;
-  std::optional<double> prune_share;
+  BuildFlags build;
   std::optional<double> similar_threshold;
   std::string request_id;
   bool detach = false;
@@ -47,7 +38,7 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   request.set_vocabulary(flags.vocabulary);
   request.set_request_id(flags.request_id);
   request.set_validate_only(flags.dry_run);
-  request.set_profile(flags.profile);
+  request.set_profile(flags.build.profile);
   for (size_t i = 0; i < flags.names.size(); ++i) {
     v1::ClassSpec& spec = *request.add_classes();
     spec.set_name(flags.names[i]);
@@ -61,21 +52,7 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
   if (flags.similar_threshold) {
     request.set_similar_threshold(*flags.similar_threshold);
   }
-  v1::BuildOptions& options = *request.mutable_options();
-  if (flags.pictures) options.set_num_pictures(*flags.pictures);
-  if (flags.steps) options.set_num_steps(*flags.steps);
-  if (flags.parts) options.set_num_parts(*flags.parts);
-  if (flags.guidance) options.set_guidance_scale(*flags.guidance);
-  if (flags.seed) options.set_seed(*flags.seed);
-  if (flags.prompt_template)
-    options.set_prompt_template(*flags.prompt_template);
-  if (flags.negative_prompt)
-    options.set_negative_prompt(*flags.negative_prompt);
-  if (flags.mask_source) options.set_mask_source(*flags.mask_source);
-  if (flags.cut_by_attribution) {
-    options.set_cut_by_attribution(*flags.cut_by_attribution);
-  }
-  if (flags.prune_share) options.set_prune_share(*flags.prune_share);
+  *request.mutable_options() = ToBuildOptions(flags.build);
   return request;
 }
 
@@ -283,54 +260,6 @@ void AddShownByFlags(CLI::App& command, ClassSpecFlags& flags) {
       "part, without one all of it");
 }
 
-void AddBuildFlags(CLI::App& command, AddFlags& flags) {
-  const char* group =
-      "How to build (defaults: the server's, see `ovdiff info`)";
-  command
-      .add_option("--pictures", flags.pictures,
-                  "Support pictures per class (N)")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
-  command.add_option("--steps", flags.steps, "Denoising steps")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
-  command.add_option("--parts", flags.parts, "Part prototypes per side (K)")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
-  command.add_option("--guidance", flags.guidance, "Guidance scale")
-      ->group(group);
-  command.add_option("--seed", flags.seed, "Rules all noise of the pictures")
-      ->group(group);
-  command
-      .add_option("--prompt-template", flags.prompt_template,
-                  "Prompt with {} in place of the class")
-      ->group(group);
-  command
-      .add_option("--negative-prompt", flags.negative_prompt,
-                  "What the pictures should not be")
-      ->group(group);
-  command
-      .add_option("--profile", flags.profile,
-                  "Named options of the server's; the other flags change them")
-      ->group(group);
-  command
-      .add_option("--mask-source", flags.mask_source,
-                  "What finds the object in the pictures: attention, maskcut "
-                  "or cutler, as far as the server's bundle has it")
-      ->group(group);
-  command
-      .add_flag("--cut-by-attribution,!--no-cut-by-attribution",
-                flags.cut_by_attribution,
-                "Cut what maskcut or cutler finds by the attribution maps, or "
-                "do not")
-      ->group(group);
-  command
-      .add_option("--prune-share", flags.prune_share,
-                  "Leave out this share of the pictures, those that CLIP "
-                  "finds least like the class")
-      ->group(group);
-}
-
 }  // namespace
 
 void RegisterAdd(Registry& registry) {
@@ -364,7 +293,7 @@ void RegisterAdd(Registry& registry) {
   command.add_flag("--dry-run", flags->dry_run,
                    "Check everything, start nothing");
   AddShownByFlags(command, flags->shown_by);
-  AddBuildFlags(command, *flags);
+  AddBuildFlags(command, flags->build);
   command.footer(
       R"(The job is the server's: it goes on when this program ends. Classes that the
 server has built before, for whomever, are reused.

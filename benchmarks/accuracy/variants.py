@@ -86,7 +86,9 @@ def profiles(info: dict, dataset) -> list[dict]:
 def trials(info: dict, dataset) -> list[dict]:
     """What later work suggests, each alone over the full method. To be tried on the val split."""
     prototype = {
-        "maskcut": ("support masks by MaskCut", {"mask_source": "maskcut"}),
+        "attention": ("support masks by attention", {"mask_source": "attention"}),
+        "maskcut": ("support masks by MaskCut as they are", {"mask_source": "maskcut", "cut_by_attribution": False}),
+        "maskcut-cut": ("support masks by MaskCut, cut by attribution", {"mask_source": "maskcut", "cut_by_attribution": True}),
         "prune-25": ("without the quarter of the pictures that CLIP likes least", {"prune_share": 0.25}),
         "prune-50": ("without the half of the pictures that CLIP likes least", {"prune_share": 0.5}),
         "normalized": ("features of length 1 before averaging", {"normalize_features": True}),
