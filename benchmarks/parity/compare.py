@@ -5,7 +5,7 @@
 
 Runs `ovdiff-accuracy` with the profile `paper-code` (masks by attention, for the demo bundle has no CutLER), then the
 reference, and compares painted pictures, attribution maps, which classes the prefilter keeps, label maps and mIoU.
-Writes report.json beside this file. Needs tests/parity/requirements.txt.
+Writes second_implementation.json beside this file. Needs tests/parity/requirements.txt.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks/accuracy"))
 
 import drive  # noqa: E402
-import metric  # noqa: E402
 import scene_datasets  # noqa: E402
 import variants  # noqa: E402
+from agreement import miou, relative_error  # noqa: E402
 from reference import Reference  # noqa: E402
 
 
@@ -69,10 +69,6 @@ def run_ours(options: argparse.Namespace, dataset) -> tuple[drive.Runs, pathlib.
     return runs, supports / "seed0", wanted
 
 
-def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-
-
 def compare_supports(folder: pathlib.Path, name: str, pictures: np.ndarray, maps: torch.Tensor) -> dict:
     ours = [np.asarray(Image.open(folder / name / f"{n:03d}.png").convert("RGB"), int) for n in range(len(pictures))]
     attribution = [np.asarray(Image.open(folder / name / f"{n:03d}.attribution.tiff")) for n in range(len(pictures))]
@@ -91,15 +87,6 @@ def our_labels(runs: drive.Runs, variant: dict) -> tuple[list[np.ndarray], list[
     folder = runs.folder / "predicted" / f"{variant['name']}.seed0"
     labels = [np.asarray(Image.open(folder / f"{p['id']}.png")) for p in runs.pictures]
     return labels, [kept[p["id"]] for p in runs.pictures]
-
-
-def miou(truths: list[np.ndarray], labels: list[np.ndarray], num_labels: int) -> float:
-    confusion = np.zeros((num_labels, num_labels), np.int64)
-    for truth, label in zip(truths, labels):
-        looked_at = truth != 255
-        np.add.at(confusion, (truth[looked_at], label[looked_at]), 1)
-    counts = metric.summary(confusion.sum(1), confusion.sum(0), np.diag(confusion), background=True)
-    return float(counts["miou"])
 
 
 def main() -> None:
@@ -150,7 +137,7 @@ def main() -> None:
         }
         print(variant["name"], report[variant["name"]], flush=True)
     report["reference_seconds"] = round(time.monotonic() - start)
-    (HERE / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (HERE / "second_implementation.json").write_text(json.dumps(report, indent=1) + "\n")
     print(f"Written: {HERE / 'report.json'}")
 
 

@@ -267,6 +267,7 @@ Sha256Digest EncoderFingerprint(const Bundle& bundle,
   fields.Add("num_parts", options.num_parts);
   fields.Add("kmeans_max_iterations", options.kmeans_max_iterations);
   fields.Add("kmeans_seed", options.kmeans_seed);
+  fields.Add("kmeans_draws", "MT19937");
   fields.Add("otsu_bins", options.otsu_bins);
   fields.Add("fallback_background", options.fallback_background);
   fields.Add("fallback_foreground", options.fallback_foreground);

@@ -1,6 +1,7 @@
 #include "engine/ops/kmeans.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -70,7 +71,7 @@ struct KMeansSolver::Impl {
         d(rows.size(1)),
         chunk_rows(std::max<int64_t>(
             1, (rows.is_cpu() ? kCpuChunkBytes : kGpuChunkBytes) / (4 * d))),
-        random(options.seed) {}
+        random(static_cast<uint32_t>(options.seed ^ (options.seed >> 32))) {}
 
   // f(first row, [r, D]) over all rows.
   template <typename F>
@@ -86,6 +87,7 @@ struct KMeansSolver::Impl {
   void Final();
 
   double NextUniform();
+  int64_t NextRow();
   std::vector<int64_t> DrawCandidates();
   torch::Tensor DistancesToCandidates(const torch::Tensor& candidates) const;
   void AddSeed(int64_t row, const torch::Tensor& distances);
@@ -99,7 +101,7 @@ struct KMeansSolver::Impl {
   const int64_t n;
   const int64_t d;
   const int64_t chunk_rows;
-  std::mt19937_64 random;
+  std::mt19937 random;
   Phase phase = Phase::kStatistics;
 
   torch::Tensor origin;    // [D] float32
@@ -153,9 +155,23 @@ absl::Status KMeansSolver::Impl::Statistics() {
   return absl::OkStatus();
 }
 
-// std::uniform_real_distribution differs between standard libraries.
+// numpy's RandomState.random_sample(): 53 bits of two draws, in [0, 1).
 double KMeansSolver::Impl::NextUniform() {
-  return static_cast<double>(random() >> 11) * 0x1.0p-53;
+  const uint32_t high = random() >> 5;
+  const uint32_t low = random() >> 6;
+  return (high * 0x1.0p26 + low) * 0x1.0p-53;
+}
+
+// numpy's RandomState.randint(n): a draw's lowest bits, again until they are
+// below n. More rows than 32 bits can tell do not fit anywhere.
+int64_t KMeansSolver::Impl::NextRow() {
+  const auto most = static_cast<uint32_t>(n - 1);
+  const uint32_t mask = most == 0 ? 0 : ~uint32_t{0} >> std::countl_zero(most);
+  uint32_t row = 0;
+  do {
+    row = n > 1 ? random() & mask : 0;
+  } while (row > most);
+  return row;
 }
 
 // Greedy k-means++ (Arthur and Vassilvitskii 2007, section 5): of a few rows
@@ -164,7 +180,7 @@ double KMeansSolver::Impl::NextUniform() {
 // rows are seeds or equal to one.
 std::vector<int64_t> KMeansSolver::Impl::DrawCandidates() {
   if (seeds.empty()) {
-    return {static_cast<int64_t>(NextUniform() * static_cast<double>(n))};
+    return {NextRow()};
   }
   const torch::Tensor host = closest.cpu();
   const float* weights = host.const_data_ptr<float>();

@@ -18,7 +18,10 @@ struct KMeansOptions {
   // Stop when the centres' summed squared shift is at most this times the mean
   // variance of a feature. >= 0. scikit-learn's default.
   double tolerance = 1e-4;
-  uint64_t seed = 0;  // of k-means++; draws are std::mt19937_64's, on the host
+  // Of k-means++. Draws are those of scikit-learn 1.2 with random_state = seed
+  // (numpy's RandomState: MT19937, on the host), so that its centres come out;
+  // both halves count of a seed beyond 32 bits.
+  uint64_t seed = 0;
   // Defined: [K, D] float32, used instead of k-means++; num_clusters is
   // ignored.
   torch::Tensor initial_centres = {};

@@ -83,6 +83,25 @@ TEST(KMeansTest, SeedsAsWellAsScikitLearn) {
   EXPECT_LT(inertia[19], 1.03 * golden["max_inertia"].get<double>());
 }
 
+TEST(KMeansTest, EqualsScikitLearnFromTheSameSeed) {
+  const nlohmann::json goldens = LoadGoldens("kmeans_goldens.json");
+  ASSERT_EQ(goldens["cases"].size(), 5u);
+  for (const nlohmann::json& golden : goldens["cases"]) {
+    const int64_t n = golden["n"], d = golden["d"], k = golden["k"];
+    SCOPED_TRACE(testing::Message() << n << " rows, " << k << " clusters");
+    const torch::Tensor rows =
+        Blobs(11, n, d, golden["groups"], golden["mean"]);
+    const auto result = KMeans(
+        rows, {.num_clusters = static_cast<int>(k), .seed = golden["seed"]});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(torch::allclose(
+        result->centres, ToTensor(golden["centres"], {k, d}), 1e-5, 1e-4));
+    EXPECT_TRUE(torch::equal(
+        result->assignment,
+        torch::tensor(golden["labels"].get<std::vector<int64_t>>())));
+  }
+}
+
 TEST(KMeansTest, SameSeedSameResultWithAnyThreads) {
   const torch::Tensor rows = Blobs(13, 500, 40, 8, 5);
   const int threads = at::get_num_threads();
