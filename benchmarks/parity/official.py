@@ -38,7 +38,7 @@ SPACES = ("sd", "dino", "clip")
 THINGS = ("ankle boot", "bag", "dress", "pullover", "sandal", "sneaker", "t-shirt", "trousers")
 # Of the narrow bundle, whose weights are random: any names do; one of two words, one that is stuff.
 NARROW = (("sneaker", "thing"), ("potted plant", "thing"), ("sand", "stuff"))
-NARROW_SIZES = ((500, 375), (448, 448), (360, 480))
+NARROW_SIZES = ((500, 375), (448, 448))
 # Blocks of the demo's UNet among those that the program lists.
 SD_ARGUMENTS = {"narrow": [], "demo": ["--feat_size", "16,16", "--layers", "0,6:9,10:12"]}
 
@@ -102,7 +102,7 @@ def job_of(bundle: str, options: argparse.Namespace) -> dict:
         }  # fmt: skip
     photos = enlarged(scenes(len(NARROW_SIZES)), folder / "photos")
     return {
-        **common, "pictures": 2, "steps": 3, "parts": 4, "score_threshold": 0.35,
+        **common, "pictures": 2, "steps": 3, "parts": 4, "score_threshold": 0.6,
         "classes": [{"name": name, "kind": kind} for name, kind in NARROW], "photos": photos,
     }  # fmt: skip
 

@@ -146,9 +146,12 @@ def dino(folder: pathlib.Path) -> None:
 
 
 def cutler(folder: pathlib.Path, class_bias: float) -> None:
-    """A narrow one with the real anchors; how much it finds is up to the bias."""
-    config = dict(cutler_goldens.TINY, anchor_sizes=cutler_reference.DEFAULTS["anchor_sizes"])
+    """A narrow one that finds whole pieces of a picture; how many is up to the bias."""
+    config = dict(cutler_goldens.TINY, anchor_sizes=[160, 200, 256, 320, 400])
     model = cutler_goldens.fill_by_name(cutler_reference.CascadeRcnn(config), class_bias)
+    sharpen(model, "bbox_pred.weight", 0.1)
+    with torch.no_grad():
+        model.roi_heads.mask_head.predictor.bias.add_(1.0)
     tensors = {n: v.contiguous() for n, v in model.state_dict().items() if not n.endswith("num_batches_tracked")}
     folder.mkdir(parents=True)
     save_file(tensors, folder / "model.safetensors")
@@ -162,7 +165,7 @@ def spec_of_cutler(short_side: int) -> dict:
     }  # fmt: skip
 
 
-def narrow(folder: pathlib.Path, seed: int = 0, class_bias: float = 0.0) -> None:
+def narrow(folder: pathlib.Path, seed: int = 0, class_bias: float = -1.0) -> None:
     """At `folder`, which must not be there."""
     torch.manual_seed(seed)
     diffusion(folder / "stable-diffusion")
