@@ -226,7 +226,9 @@ def photo_stages(variant: str, job: dict, ours: dict, theirs: dict) -> dict[str,
 def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
-    report = {"program": "karazijal/sdov", "profile": "paper-code"}
+    path = HERE / "report.json"
+    report = json.loads(path.read_text()) if path.is_file() else {}  # bundles that are not asked for keep their figures
+    report.update(program="karazijal/sdov", profile="paper-code")
     for bundle in options.bundles.split(","):
         folder = (options.out / bundle).resolve()
         shutil.rmtree(folder / "bundle", ignore_errors=True)
@@ -248,8 +250,8 @@ def main() -> None:
             "with_parts": photo_stages("parts", job, ours, theirs),
         }  # fmt: skip
         print(json.dumps(report[bundle], indent=1), flush=True)
-    (HERE / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(f"Written: {HERE / 'report.json'}")
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"Written: {path}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ to end with their own functions. What is put in their place, because it does not
     torch.hub.load  DINO's own network, as the checkout carries it for MaskCut, with the bundle's weights
 
 and what is held still, so that two programs can be compared: networks in float32 (the program asks for float16; its
-first noise is drawn in that), one seeded draw of noise for every window (the program draws on), tensors resized
-without antialias (the default of the torchvision that it names). Of a bundle with pictures other than 512 pixels, the
+first noise is drawn in that), one seeded draw of noise for every window (the program draws on), CutLER's picture at
+8 bits (the program's is not yet rounded; its encoders' are), tensors resized without antialias (the default of the torchvision that it names). Of a bundle with pictures other than 512 pixels, the
 sizes that are written into the program are read as the bundle's; of one with 512 none is touched.
 """
 
@@ -123,6 +123,7 @@ def replace_cutler(bundle: pathlib.Path, score_threshold: float) -> None:
 
         @torch.no_grad()
         def forward(self, picture):
+            picture = picture.byte()  # as the PNG file has it, and as ours is kept
             height, width = picture.shape[-2:]
             size = reference.input_size(height, width, **sizes)
             values = F.interpolate(picture[None].float(), size, mode="bilinear", align_corners=False)
