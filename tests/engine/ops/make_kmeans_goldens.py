@@ -2,31 +2,17 @@
 """Writes kmeans_goldens.json: scikit-learn's K-means with its own k-means++, by random_state.
 
 Run with scikit-learn 1.2 (the official program's; 1.3 draws the first row another way) and numpy below 2, as in
-benchmarks/parity/requirements-official.txt. Rows are those of blobs(), which the test repeats.
+benchmarks/parity/requirements-official.txt. The test repeats blobs().
 """
 
 import json
 import pathlib
 import sys
 
-import numpy as np
 import sklearn
 from sklearn.cluster import KMeans
 
-
-def draws(seed, count):
-    """`count` numbers in [0, 1): a linear congruential generator's upper bits."""
-    state, out = seed, []
-    for _ in range(count):
-        state = (state * 1664525 + 1013904223) % 2**32
-        out.append((state >> 8) / 2**24)
-    return np.array(out, dtype=np.float64)
-
-
-def blobs(seed, n, d, groups, mean):
-    """Row i is around corner (i % groups) of a cube, all moved by `mean`."""
-    corner = np.array([[3.0 * ((i % groups) >> (j % 3) & 1) for j in range(d)] for i in range(n)])
-    return (mean + corner + draws(seed, n * d).reshape(n, d)).astype(np.float32)
+from make_goldens import blobs
 
 
 def main():
