@@ -12,8 +12,9 @@ to end with their own functions. What is put in their place, because it does not
 
 and what is held still, so that two programs can be compared: networks in float32 (the program asks for float16; its
 first noise is drawn in that), one seeded draw of noise for every window (the program draws on), CutLER's picture at
-8 bits (the program's is not yet rounded; its encoders' are), tensors resized without antialias (the default of the torchvision that it names). Of a bundle with pictures other than 512 pixels, the
-sizes that are written into the program are read as the bundle's; of one with 512 none is touched.
+8 bits (the program's is not yet rounded; its encoders' are), tensors resized without antialias (the default of the
+torchvision that it names). Of a bundle with pictures other than 512 pixels, the sizes that are written into the
+program are read as the bundle's; of one with 512 they stay.
 """
 
 from __future__ import annotations
