@@ -38,6 +38,11 @@ void AddBuildFlags(CLI::App& command, BuildFlags& flags) {
                   "or cutler, as far as the server's bundle has it")
       ->group(group);
   command
+      .add_option("--self-attention-rounds", flags.self_attention_rounds,
+                  "Rounds of refining attribution maps by the painter's "
+                  "self-attention; 0: none")
+      ->group(group);
+  command
       .add_flag("--cut-by-attribution,!--no-cut-by-attribution",
                 flags.cut_by_attribution,
                 "Cut what maskcut or cutler finds by the attribution maps, or "
@@ -62,6 +67,9 @@ v1::BuildOptions ToBuildOptions(const BuildFlags& flags) {
   if (flags.negative_prompt)
     options.set_negative_prompt(*flags.negative_prompt);
   if (flags.mask_source) options.set_mask_source(*flags.mask_source);
+  if (flags.self_attention_rounds) {
+    options.set_self_attention_rounds(*flags.self_attention_rounds);
+  }
   if (flags.cut_by_attribution) {
     options.set_cut_by_attribution(*flags.cut_by_attribution);
   }

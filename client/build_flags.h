@@ -22,6 +22,7 @@ struct BuildFlags {
   std::optional<std::string> negative_prompt;
   std::string profile;
   std::optional<std::string> mask_source;
+  std::optional<int> self_attention_rounds;
   std::optional<bool> cut_by_attribution;
   std::optional<double> prune_share;
 };

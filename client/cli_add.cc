@@ -1,11 +1,9 @@
 // `ovdiff add` and `ovdiff jobs`.
 #include <algorithm>
 #include <mutex>
-#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "client/build_flags.h"
 #include "client/cli_commands.h"
 #include "client/given_pictures.h"

@@ -40,6 +40,9 @@ void ReadGeneration(const v1::BuildOptions& options, GenerationOptions* out) {
   if (options.has_negative_prompt()) {
     out->negative_prompt = options.negative_prompt();
   }
+  if (options.has_self_attention_rounds()) {
+    out->self_attention_rounds = options.self_attention_rounds();
+  }
   if (options.has_noise_dtype()) {
     out->noise_dtype = options.noise_dtype();
   }
@@ -116,6 +119,7 @@ void WriteGeneration(const GenerationOptions& generation,
   out->set_seed(generation.seed);
   out->set_prompt_template(generation.prompt_template);
   out->set_negative_prompt(generation.negative_prompt);
+  out->set_self_attention_rounds(generation.self_attention_rounds);
   out->set_noise_dtype(generation.noise_dtype);
   out->set_final_sigmas_type(generation.final_sigmas_type);
 }

@@ -94,6 +94,9 @@ def trials(info: dict, dataset) -> list[dict]:
         "normalized": ("features of length 1 before averaging", {"normalize_features": True}),
     }
     result = [variant(name, title, {"prototype": options}) for name, (title, options) in prototype.items()]
+    refined = {"generation": {"self_attention_rounds": 1}}
+    result.append(variant("self-attention", "attribution refined by self-attention", refined))
+    result.append(variant("attention-refined", "support masks by attention, refined by self-attention", refined | {"prototype": {"mask_source": "attention"}}))
     for space in info["spaces"]:
         for weight in (0.5, 2.0):
             options = {"segment": {"space_weights": {space: weight}}}

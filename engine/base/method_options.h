@@ -29,6 +29,9 @@ struct GenerationOptions {
   // DPM-Solver++ end point, named as diffusers': "sigma_min" (the official
   // run's) or "zero".
   std::string final_sigmas_type = "sigma_min";
+  // Rounds of refining attribution maps by the UNet's self-attention, 0…8; 0:
+  // none, as in the paper. Beyond the paper.
+  int self_attention_rounds = 0;
   int batch_size = 8;  // pictures per denoising call; does not change results
 };
 

@@ -252,6 +252,10 @@ Sha256Digest GeneratorFingerprint(const Bundle& bundle,
   fields.Add("seed", options.seed);
   fields.Add("noise_dtype", options.noise_dtype);
   fields.Add("final_sigmas_type", options.final_sigmas_type);
+  if (options.self_attention_rounds > 0) {
+    // Pictures painted before there was this option keep their fingerprint.
+    fields.Add("self_attention_rounds", options.self_attention_rounds);
+  }
   return fields.Finish();
 }
 

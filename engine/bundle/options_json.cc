@@ -22,6 +22,7 @@ void ReadPart(JsonObject& parent, const std::string& key,
 void ReadGeneration(JsonObject& object, GenerationOptions* options) {
   object.Optional("num_pictures", &options->num_pictures);
   object.Optional("num_steps", &options->num_steps);
+  object.Optional("self_attention_rounds", &options->self_attention_rounds);
   object.Optional("guidance_scale", &options->guidance_scale);
   object.Optional("prompt_template", &options->prompt_template);
   object.Optional("negative_prompt", &options->negative_prompt);

@@ -182,6 +182,8 @@ absl::Status ValidateOptions(const GenerationOptions& options) {
       InRange("generation.num_pictures", options.num_pictures, 1, 256));
   OVDIFF_RETURN_IF_ERROR(
       InRange("generation.num_steps", options.num_steps, 1, 1000));
+  OVDIFF_RETURN_IF_ERROR(InRange("generation.self_attention_rounds",
+                                 options.self_attention_rounds, 0, 8));
   OVDIFF_RETURN_IF_ERROR(
       InRange("generation.guidance_scale", options.guidance_scale, 0.0, 100.0));
   OVDIFF_RETURN_IF_ERROR(

@@ -56,9 +56,10 @@ torch::Tensor AttentionImpl::Attend(const torch::Tensor& q,
   return out.transpose(1, 2).reshape(q.sizes()).to(q.scalar_type());
 }
 
-torch::Tensor AttentionImpl::AttendExplicitly(
-    const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-    const CrossAttentionProbe& probe) const {
+torch::Tensor AttentionImpl::AttendExplicitly(const torch::Tensor& q,
+                                              const torch::Tensor& k,
+                                              const torch::Tensor& v,
+                                              Report report) const {
   const auto type =
       options_.upcast_attention ? torch::kFloat32 : q.scalar_type();
   const int64_t rows = k.size(0), batch = q.size(0), cells = q.size(1);
@@ -69,27 +70,27 @@ torch::Tensor AttentionImpl::AttendExplicitly(
                     SplitHeads(k, rows).to(type).transpose(-1, -2));
   const torch::Tensor p =
       torch::softmax(scores, -1, torch::kFloat32);  // [R, heads, B/R * N, T]
-  probe.ReportProbabilities(
-      p.view({rows, options_.heads, batch / rows, cells, -1})
-          .transpose(1, 2)
-          .reshape({batch, options_.heads, cells, -1}));
+  report(p.view({rows, options_.heads, batch / rows, cells, -1})
+             .transpose(1, 2)
+             .reshape({batch, options_.heads, cells, -1}));
   const torch::Tensor out =
       torch::matmul(p.to(type), SplitHeads(v, rows).to(type));
   return out.transpose(1, 2).reshape(q.sizes()).to(q.scalar_type());
 }
 
-torch::Tensor AttentionImpl::AttendObserved(
-    const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-    const CrossAttentionProbe& probe) const {
+torch::Tensor AttentionImpl::AttendObserved(const torch::Tensor& q,
+                                            const torch::Tensor& k,
+                                            const torch::Tensor& v,
+                                            int64_t first,
+                                            Report report) const {
   const int64_t shared = q.size(0) / k.size(0);
-  const int64_t first = probe.first_row();
   TORCH_CHECK(first >= 0 && first < q.size(0) && first % shared == 0,
               "observed rows start at ", first, ", allowed are multiples of ",
               shared, " below ", q.size(0));
   const int64_t first_context = first / shared;
   const torch::Tensor observed =
       AttendExplicitly(q.slice(0, first), k.slice(0, first_context),
-                       v.slice(0, first_context), probe);
+                       v.slice(0, first_context), report);
   if (first == 0) return observed;
   const torch::Tensor rest =
       Attend(q.slice(0, 0, first), k.slice(0, 0, first_context),
@@ -99,23 +100,30 @@ torch::Tensor AttentionImpl::AttendObserved(
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x,
                                      const torch::Tensor& context,
-                                     CrossAttentionProbe* probe) {
+                                     AttentionProbe* probe) {
   const torch::Tensor& source = context.defined() ? context : x;
   TORCH_CHECK(x.size(0) % source.size(0) == 0, "batch of ", x.size(0),
               " is no multiple of ", source.size(0), " text rows");
   const torch::Tensor q = to_q(x);  // [B, N, C]
-  bool wants_probabilities = false;
-  if (probe != nullptr) {
-    probe->EnterLayer();
+  const bool is_cross = context.defined();
+  bool is_observed = false;
+  if (probe != nullptr && is_cross) {
+    probe->EnterCrossAttention();
     probe->ReportQueries(q);
-    wants_probabilities = probe->wants_probabilities();
-    if (probe->at_end() && !wants_probabilities) return {};
+    is_observed = probe->wants_probabilities();
+    if (probe->at_end() && !is_observed) return {};
+  } else if (probe != nullptr) {
+    is_observed = probe->wants_self_attention();
   }
   const torch::Tensor k = to_k(source);  // [R, T, C]
   const torch::Tensor v = to_v(source);
+  const auto report = [&](const torch::Tensor& p) {
+    is_cross ? probe->ReportProbabilities(p) : probe->ReportSelfAttention(p);
+  };
   const torch::Tensor out =
-      wants_probabilities ? AttendObserved(q, k, v, *probe) : Attend(q, k, v);
-  if (probe != nullptr && probe->at_end()) return {};
+      is_observed ? AttendObserved(q, k, v, probe->first_row(), report)
+                  : Attend(q, k, v);
+  if (probe != nullptr && is_cross && probe->at_end()) return {};
   return out_projection_(out);
 }
 

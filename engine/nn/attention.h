@@ -4,7 +4,8 @@
 
 #include <cstdint>
 
-#include "engine/nn/cross_attention_probe.h"
+#include "absl/functional/function_ref.h"
+#include "engine/nn/attention_probe.h"
 #include "torch/nn/modules/container/modulelist.h"
 #include "torch/nn/modules/linear.h"
 #include "torch/nn/modules/normalization.h"
@@ -30,10 +31,10 @@ class AttentionImpl : public torch::nn::Module {
   // x: [B, N, query_dim] -> the same shape. `context` [R, T, D] or undefined
   // (attends to x itself). R divides B; rows r*B/R to (r+1)*B/R - 1 of x share
   // context row r, so that keys and values are computed once per prompt.
-  // `probe` is null or observes this as one cross-attention layer; the result
-  // is undefined where it ends the forward here.
+  // `probe` is null or observes this, as one cross-attention layer where there
+  // is a context; the result is undefined where it ends the forward here.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context,
-                        CrossAttentionProbe* probe);
+                        AttentionProbe* probe);
 
   // The VAE's use: x [B, C, H, W] -> x + attention(group_norm(x)).
   torch::Tensor forward_map(const torch::Tensor& x);
@@ -52,12 +53,14 @@ class AttentionImpl : public torch::nn::Module {
   // q [B, N, C], k and v [R, T, C] -> [B, N, C].
   torch::Tensor Attend(const torch::Tensor& q, const torch::Tensor& k,
                        const torch::Tensor& v) const;
+  // The same, and `report` gets the softmax, float32 [B', heads, N, T], of the
+  // rows from `first` on.
+  using Report = absl::FunctionRef<void(const torch::Tensor&)>;
   torch::Tensor AttendObserved(const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v,
-                               const CrossAttentionProbe& probe) const;
+                               const torch::Tensor& v, int64_t first,
+                               Report report) const;
   torch::Tensor AttendExplicitly(const torch::Tensor& q, const torch::Tensor& k,
-                                 const torch::Tensor& v,
-                                 const CrossAttentionProbe& probe) const;
+                                 const torch::Tensor& v, Report report) const;
 
   AttentionOptions options_;
   torch::nn::Linear out_projection_{nullptr};  // to_out.0

@@ -59,8 +59,8 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(
 
 torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
                                                  const torch::Tensor& context,
-                                                 CrossAttentionProbe* probe) {
-  torch::Tensor h = attn1(norm1(x), torch::Tensor(), nullptr).add_(x);
+                                                 AttentionProbe* probe) {
+  torch::Tensor h = attn1(norm1(x), torch::Tensor(), probe).add_(x);
   if (!attn2.is_empty()) {
     const torch::Tensor cross = attn2(norm2(h), context, probe);
     if (!cross.defined()) return {};
@@ -105,7 +105,7 @@ Transformer2DModelImpl::Transformer2DModelImpl(
 
 torch::Tensor Transformer2DModelImpl::forward(const torch::Tensor& x,
                                               const torch::Tensor& context,
-                                              CrossAttentionProbe* probe) {
+                                              AttentionProbe* probe) {
   const int64_t height = x.size(2), width = x.size(3);
   if (probe != nullptr) probe->SetMapSize(height, width);
   torch::Tensor h = proj_in(MapToTokens(norm(x)));  // [B, H*W, C]

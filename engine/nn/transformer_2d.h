@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/nn/attention.h"
-#include "engine/nn/cross_attention_probe.h"
+#include "engine/nn/attention_probe.h"
 #include "torch/nn/modules/container/modulelist.h"
 #include "torch/nn/modules/linear.h"
 #include "torch/nn/modules/normalization.h"
@@ -55,7 +55,7 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   explicit BasicTransformerBlockImpl(const Transformer2DOptions& options);
   // x [B, N, C] -> same, or undefined where the probe ends the forward.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context,
-                        CrossAttentionProbe* probe);
+                        AttentionProbe* probe);
 
   torch::nn::LayerNorm norm1{nullptr};
   Attention attn1{nullptr};
@@ -84,7 +84,7 @@ class Transformer2DModelImpl : public torch::nn::Module {
   // x [B, C, H, W], context as in Attention -> [B, C, H, W], or undefined where
   // the probe ends the forward.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context,
-                        CrossAttentionProbe* probe);
+                        AttentionProbe* probe);
 
   torch::nn::GroupNorm norm{nullptr};
   TokenProjection proj_in{nullptr};

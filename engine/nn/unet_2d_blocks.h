@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/nn/cross_attention_probe.h"
+#include "engine/nn/attention_probe.h"
 #include "engine/nn/resnet_2d.h"
 #include "engine/nn/transformer_2d.h"
 #include "torch/nn/modules/container/modulelist.h"
@@ -36,7 +36,7 @@ struct UNetBlockOptions {
 struct UNetStep {
   torch::Tensor temb_act;  // silu(time embedding), [B or 1, temb_channels]
   torch::Tensor context;   // text states as in Attention
-  CrossAttentionProbe* probe = nullptr;
+  AttentionProbe* probe = nullptr;
 };
 
 // Blocks return undefined tensors from where the probe ends the forward.

@@ -14,9 +14,12 @@ torch::nn::Conv2d MakeConv3x3(int64_t in, int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1));
 }
 
-void CheckObserver(const CrossAttentionObserver& observer, int64_t tokens) {
+void CheckObserver(const AttentionObserver& observer, int64_t tokens) {
   TORCH_CHECK(observer.query_layers.empty() || observer.on_queries,
               "queries are observed, but on_queries is not set");
+  TORCH_CHECK(
+      observer.max_self_attention_cells == 0 || observer.on_self_attention,
+      "self-attention is observed, but on_self_attention is not set");
   if (observer.probability_layers.empty()) return;
   TORCH_CHECK(observer.on_probabilities && !observer.token_columns.empty(),
               "probabilities are observed, but on_probabilities or "
@@ -165,7 +168,7 @@ torch::Tensor UNet2DConditionModelImpl::RunBlocks(const torch::Tensor& sample,
 torch::Tensor UNet2DConditionModelImpl::forward(
     const torch::Tensor& sample, const torch::Tensor& timesteps,
     const torch::Tensor& encoder_hidden_states,
-    const CrossAttentionObserver* observer) {
+    const AttentionObserver* observer) {
   const torch::Tensor& like = conv_in->weight;
   TORCH_CHECK(encoder_hidden_states.dim() == 3 &&
                   encoder_hidden_states.size(2) == config_.cross_attention_dim,
@@ -174,7 +177,7 @@ torch::Tensor UNet2DConditionModelImpl::forward(
   UNetStep step;
   step.temb_act = EmbedTime(timesteps, sample.size(0));
   step.context = encoder_hidden_states.to(like.device(), like.scalar_type());
-  std::optional<CrossAttentionProbe> probe;
+  std::optional<AttentionProbe> probe;
   if (observer != nullptr) {
     CheckObserver(*observer, encoder_hidden_states.size(1));
     step.probe = &probe.emplace(*observer);

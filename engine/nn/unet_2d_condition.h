@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/nn/cross_attention_observer.h"
+#include "engine/nn/attention_observer.h"
 #include "engine/nn/embeddings.h"
 #include "engine/nn/unet_2d_blocks.h"
 #include "engine/nn/unet_2d_condition_config.h"
@@ -38,7 +38,7 @@ class UNet2DConditionModelImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& sample,
                         const torch::Tensor& timesteps,
                         const torch::Tensor& encoder_hidden_states,
-                        const CrossAttentionObserver* observer = nullptr);
+                        const AttentionObserver* observer = nullptr);
 
   const UNet2DConditionConfig& config() const { return config_; }
   // In execution order; the index is the observer's layer number.

@@ -119,11 +119,12 @@ class PictureAttributor::Job {
     std::vector<Portion> portions;
     for (size_t i = 0; i < count; ++i) {
       if (i % per_call == 0) {
-        portions.push_back({.first = first + i,
-                            .inputs = {},
-                            .latents = {},
-                            .attribution = attributor_.runner_.NewAttribution(
-                                tokens_.class_columns)});
+        portions.push_back(
+            {.first = first + i,
+             .inputs = {},
+             .latents = {},
+             .attribution = attributor_.runner_.NewAttribution(
+                 tokens_.class_columns, options_.self_attention_rounds)});
       }
       OVDIFF_ASSIGN_OR_RETURN(
           Image input,

@@ -99,7 +99,8 @@ class SupportSetPainter::Job {
                   .conditional = conditional_,
                   .unconditional = unconditional_,
                   .guidance_scale = options_.guidance_scale,
-                  .token_columns = tokens_.class_columns}));
+                  .token_columns = tokens_.class_columns,
+                  .self_attention_rounds = options_.self_attention_rounds}));
     }
   }
 

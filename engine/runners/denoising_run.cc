@@ -17,7 +17,8 @@ DenoisingRun::DenoisingRun(UNet2DConditionModel unet, DpmSolverRun solver,
       attribution_(
           static_cast<int64_t>(unet_->cross_attention_layers().size()),
           inputs_.token_columns,
-          inputs_.unconditional.defined() ? inputs_.latents.size(0) : 0) {}
+          inputs_.unconditional.defined() ? inputs_.latents.size(0) : 0,
+          inputs_.self_attention_rounds) {}
 
 void DenoisingRun::Step() {
   const bool guided = inputs_.unconditional.defined();
@@ -28,7 +29,7 @@ void DenoisingRun::Step() {
       torch::full({1}, solver_.timestep(),
                   torch::dtype(torch::kInt64).device(rows.device()));
   torch::Tensor noise;
-  attribution_.Watch([&](const CrossAttentionObserver& observer) {
+  attribution_.Watch([&](const AttentionObserver& observer) {
     noise =
         unet_->forward(rows, timestep, text_, &observer).to(torch::kFloat32);
   });

@@ -20,6 +20,7 @@ struct DenoisingInputs {
   torch::Tensor unconditional;
   double guidance_scale = 1;
   std::vector<int64_t> token_columns;  // the class's positions in 0…T-1
+  int self_attention_rounds = 0;       // that refine the attribution
 };
 
 // Thread-compatible; several runs may step at once on different threads.
@@ -39,7 +40,8 @@ class DenoisingRun {
 
   // float32 [B, H, W], values >= 0: attribution of the class's tokens, the mean
   // over all cross-attention layers, heads, steps and tokens of the conditional
-  // half; H x W is the largest of the layers' maps. REQUIRES: a step was done.
+  // half, refined by self-attention if asked for; H x W is the largest of the
+  // layers' maps. REQUIRES: a step was done.
   torch::Tensor Attribution() const { return attribution_.Finish(); }
 
  private:

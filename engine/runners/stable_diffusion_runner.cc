@@ -115,10 +115,10 @@ torch::Tensor StableDiffusionRunner::EncodeMean(
 }
 
 AttributionCollector StableDiffusionRunner::NewAttribution(
-    std::vector<int64_t> token_columns) const {
+    std::vector<int64_t> token_columns, int rounds) const {
   return AttributionCollector(
       static_cast<int64_t>(cross_attention_layers().size()),
-      std::move(token_columns), /*first_row=*/0);
+      std::move(token_columns), /*first_row=*/0, rounds);
 }
 
 void StableDiffusionRunner::Attend(const torch::Tensor& latents,
@@ -129,7 +129,7 @@ void StableDiffusionRunner::Attend(const torch::Tensor& latents,
       scheduler_.AddNoise(latents, noise.to(device_), timestep);
   const torch::Tensor step =
       torch::full({1}, timestep, torch::dtype(torch::kInt64).device(device_));
-  attribution->Watch([&](const CrossAttentionObserver& observer) {
+  attribution->Watch([&](const AttentionObserver& observer) {
     unet_->forward(noisy.to(dtype_), step, text, &observer);
   });
 }
@@ -138,7 +138,7 @@ std::vector<CrossAttentionQueries> StableDiffusionRunner::Queries(
     const torch::Tensor& latents, const torch::Tensor& noise, int64_t timestep,
     const torch::Tensor& text, const std::set<int64_t>& layers) const {
   std::vector<CrossAttentionQueries> queries;
-  CrossAttentionObserver observer;
+  AttentionObserver observer;
   observer.query_layers = layers;
   observer.last_layer = *layers.rbegin();
   observer.on_queries = [&queries](const CrossAttentionQueries& layer) {

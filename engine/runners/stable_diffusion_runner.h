@@ -64,8 +64,10 @@ class StableDiffusionRunner {
   // The same, the mean of the posterior instead of a sample.
   torch::Tensor EncodeMean(const torch::Tensor& images) const;
 
-  // For passes of Attend(): the positions of the class's tokens in the text.
-  AttributionCollector NewAttribution(std::vector<int64_t> token_columns) const;
+  // For passes of Attend(): the positions of the class's tokens in the text,
+  // and rounds of refinement.
+  AttributionCollector NewAttribution(std::vector<int64_t> token_columns,
+                                      int rounds) const;
 
   // Adds to `attribution` what one conditional pass shows of latents [B, C, h,
   // w] with `noise`, [1, C, h, w] standard normal, added to `timestep`, under

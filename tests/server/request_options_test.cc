@@ -63,6 +63,7 @@ v1::BuildOptions AllBuildOptions() {
   options.set_fallback_foreground(0.6);
   options.set_min_cell_coverage(0.3);
   options.set_cut_by_attribution(true);
+  options.set_self_attention_rounds(2);
   options.set_noise_seed(13);
   options.set_maskcut_affinity_threshold(0.4);
   options.set_maskcut_max_masks(2);

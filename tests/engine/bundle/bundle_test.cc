@@ -372,6 +372,7 @@ TEST_F(FingerprintTest, EveryGeneratorOptionCountsButTheBatchSize) {
       [](auto& o) { o.negative_prompt = ""; },
       [](auto& o) { o.seed = 43; },
       [](auto& o) { o.noise_dtype = "float16"; },
+      [](auto& o) { o.self_attention_rounds = 1; },
       [](auto& o) { o.final_sigmas_type = "zero"; }};
   for (const auto& change : changes) {
     options = {};

@@ -87,7 +87,7 @@ TEST_F(TinyUnet, RefusesTextOfAnotherWidthOrRowCount) {
 }
 
 TEST_F(TinyUnet, RefusesObserversThatCannotBeServed) {
-  CrossAttentionObserver observer;
+  AttentionObserver observer;
   observer.probability_layers = {0};
   observer.token_columns = {6};
   EXPECT_THROW(unet_(sample_, timesteps_, text_, &observer), c10::Error)
@@ -108,7 +108,7 @@ TEST_F(TinyUnet, RefusesObserversThatCannotBeServed) {
 }
 
 TEST_F(TinyUnet, ProbabilitiesOfAllTokensSumToOne) {
-  CrossAttentionObserver observer;
+  AttentionObserver observer;
   observer.probability_layers = {0, 1, 2, 3};
   observer.token_columns = {0, 1, 2, 3, 4, 5, 6};
   int seen = 0;
@@ -122,6 +122,33 @@ TEST_F(TinyUnet, ProbabilitiesOfAllTokensSumToOne) {
   };
   unet_(sample_, timesteps_, text_, &observer);
   EXPECT_EQ(seen, 4);  // down 1, middle 1, up 2
+}
+
+TEST_F(TinyUnet, SelfAttentionOfSmallMapsIsReported) {
+  const torch::Tensor expected = unet_(sample_, timesteps_, text_);
+  const int64_t all = sample_.size(2) * sample_.size(3);
+  AttentionObserver observer;
+  observer.max_self_attention_cells = all;
+  EXPECT_THROW(unet_(sample_, timesteps_, text_, &observer), c10::Error)
+      << "no callback";
+  observer.first_row = 1;
+  std::vector<int64_t> cells;
+  observer.on_self_attention = [&](const SelfAttentionProbabilities& p) {
+    cells.push_back(p.height * p.width);
+    EXPECT_EQ(p.values.scalar_type(), torch::kFloat32);
+    EXPECT_EQ(p.values.sizes(),
+              torch::IntArrayRef({1, cells.back(), cells.back()}));
+    EXPECT_TRUE(
+        torch::allclose(p.values.sum(-1), torch::ones({1, cells.back()})));
+  };
+  EXPECT_TRUE(torch::allclose(unet_(sample_, timesteps_, text_, &observer),
+                              expected, 1e-4, 1e-5));
+  ASSERT_EQ(cells.size(), 4u);  // As cross-attention: one a block.
+  EXPECT_EQ(cells.front(), all);
+  cells.clear();
+  observer.max_self_attention_cells = all - 1;
+  unet_(sample_, timesteps_, text_, &observer);
+  EXPECT_LT(cells.size(), 4u);
 }
 
 TEST_F(TinyUnet, ChannelsLastKeepsValuesAndNames) {

@@ -1,4 +1,5 @@
 // Painting: what the seed, the batch size and the prompt do.
+#include <algorithm>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -82,6 +83,40 @@ TEST_F(PaintTest, SeedNoiseTypeGuidanceAndPromptsMatter) {
     EXPECT_NE(engine().GeneratorFingerprint(variant),
               engine().GeneratorFingerprint(Generation()));
   }
+}
+
+TEST_F(PaintTest, SelfAttentionRefinesTheMapsAlone) {
+  const SupportSet base = Paint("cat");
+  GenerationOptions options = Generation();
+  options.self_attention_rounds = 2;
+  const auto refined = engine().PaintSupportSet("cat", options, {}, nullptr);
+  ASSERT_TRUE(refined.ok()) << refined.status();
+  EXPECT_NE(engine().GeneratorFingerprint(options),
+            engine().GeneratorFingerprint(Generation()));
+  for (size_t i = 0; i < base.pictures.size(); ++i) {
+    const SupportPicture& plain = base.pictures[i];
+    const SupportPicture& other = refined->pictures[i];
+    // Attention that is looked at is rounded otherwise.
+    for (size_t k = 0; k < plain.image.data.size(); ++k) {
+      ASSERT_NEAR(other.image.data[k], plain.image.data[k], 1);
+    }
+    ASSERT_EQ(other.attribution.width, plain.attribution.width);
+    ASSERT_EQ(other.attribution.height, plain.attribution.height);
+    EXPECT_NE(other.attribution.data, plain.attribution.data);
+    // Means of what was there: nothing is outside of it.
+    const auto [low, high] = std::minmax_element(plain.attribution.data.begin(),
+                                                 plain.attribution.data.end());
+    for (const float value : other.attribution.data) {
+      EXPECT_GE(value, *low * 0.999f);
+      EXPECT_LE(value, *high * 1.001f);
+    }
+  }
+  options.self_attention_rounds = 9;
+  EXPECT_THAT(std::string(engine()
+                              .PaintSupportSet("cat", options, {}, nullptr)
+                              .status()
+                              .message()),
+              HasSubstr("generation.self_attention_rounds is 9"));
 }
 
 TEST_F(PaintTest, ReportsProgressOnTheCallersThread) {

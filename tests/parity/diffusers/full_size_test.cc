@@ -99,7 +99,7 @@ TEST(FullSizeUnet, KeysShapesAndOneStep) {
   torch::manual_seed(41);
   const torch::Tensor sample = torch::randn({1, 4, 32, 24});
   const torch::Tensor text = torch::randn({1, 77, 768});
-  CrossAttentionObserver observer;
+  AttentionObserver observer;
   for (int64_t i = 0; i < 16; ++i) observer.query_layers.insert(i);
   int seen = 0;
   observer.on_queries = [&](const CrossAttentionQueries& q) {

@@ -40,13 +40,13 @@ class UnetParity
     layer_names_ = ReadLines(folder + "/cross_attention_layers.txt");
   }
 
-  torch::Tensor Run(const CrossAttentionObserver* observer = nullptr) {
+  torch::Tensor Run(const AttentionObserver* observer = nullptr) {
     return unet_(io_.at("sample"), io_.at("timesteps"), io_.at("text"),
                  observer);
   }
 
-  CrossAttentionObserver ProbabilityObserver() {
-    CrossAttentionObserver observer;
+  AttentionObserver ProbabilityObserver() {
+    AttentionObserver observer;
     const torch::Tensor columns = io_.at("token_columns");
     for (int64_t i = 0; i < columns.numel(); ++i) {
       observer.token_columns.push_back(columns[i].item<int64_t>());
@@ -61,8 +61,8 @@ class UnetParity
     return observer;
   }
 
-  CrossAttentionObserver QueryObserver(std::set<int64_t> layers) {
-    CrossAttentionObserver observer;
+  AttentionObserver QueryObserver(std::set<int64_t> layers) {
+    AttentionObserver observer;
     observer.query_layers = std::move(layers);
     observer.on_queries = [this](const CrossAttentionQueries& q) {
       queries_[q.layer] = q;
@@ -103,7 +103,7 @@ TEST_P(UnetParity, CrossAttentionLayersAreInExecutionOrder) {
 }
 
 TEST_P(UnetParity, ProbabilitiesOfTheConditionalHalf) {
-  const CrossAttentionObserver observer = ProbabilityObserver();
+  const AttentionObserver observer = ProbabilityObserver();
   EXPECT_LT(RelativeError(Run(&observer), io_.at("output")), kRelative);
   ASSERT_EQ(probabilities_.size(), layer_names_.size());
   for (const auto& [layer, p] : probabilities_) {
@@ -116,12 +116,12 @@ TEST_P(UnetParity, ProbabilitiesOfTheConditionalHalf) {
 }
 
 TEST_P(UnetParity, ObservedOutputIsTheUnobservedOne) {
-  const CrossAttentionObserver observer = ProbabilityObserver();
+  const AttentionObserver observer = ProbabilityObserver();
   EXPECT_LT(RelativeError(Run(&observer), Run()), 1e-5);
 }
 
 TEST_P(UnetParity, Queries) {
-  const CrossAttentionObserver observer = QueryObserver(AllLayers());
+  const AttentionObserver observer = QueryObserver(AllLayers());
   ASSERT_TRUE(Run(&observer).defined());
   ASSERT_EQ(queries_.size(), layer_names_.size());
   for (const auto& [layer, q] : queries_) {
@@ -136,7 +136,7 @@ TEST_P(UnetParity, StopsAfterTheLastLayerAskedFor) {
   const std::set<int64_t> all = AllLayers();
   for (int64_t last : all) {
     queries_.clear();
-    CrossAttentionObserver observer = QueryObserver(all);
+    AttentionObserver observer = QueryObserver(all);
     observer.last_layer = last;
     EXPECT_FALSE(Run(&observer).defined());
     ASSERT_EQ(static_cast<int64_t>(queries_.size()), last + 1);
@@ -147,7 +147,7 @@ TEST_P(UnetParity, StopsAfterTheLastLayerAskedFor) {
 }
 
 TEST_P(UnetParity, StopsOnlyAfterTheLastProbabilities) {
-  CrossAttentionObserver observer = ProbabilityObserver();
+  AttentionObserver observer = ProbabilityObserver();
   observer.last_layer = 2;
   EXPECT_FALSE(Run(&observer).defined());
   EXPECT_EQ(probabilities_.size(), 3u);
@@ -172,7 +172,7 @@ TEST(UnetSharedText, EqualsRepeatedText) {
   const StateDict io = ReadTensors(folder + "/io.safetensors");
   const torch::Tensor text = io.at("text").slice(0, 0, 4, 2);  // 2 of 4 rows
   std::vector<torch::Tensor> probabilities;
-  CrossAttentionObserver observer;
+  AttentionObserver observer;
   observer.token_columns = {3, 1};
   observer.first_row = 2;
   observer.probability_layers = {0, 5};

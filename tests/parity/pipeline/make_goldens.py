@@ -26,10 +26,10 @@ QUERY_BLOCKS = ["down_blocks.0.attentions.0", "mid_block.attentions.0", "up_bloc
 
 
 class Recorder:
-    """An attention processor that shows queries and probabilities of every cross-attention."""
+    """An attention processor that shows queries and probabilities of every cross-attention, and self-attention."""
 
-    def __init__(self, name, log):
-        self.name, self.log = name, log
+    def __init__(self, name, log, selves):
+        self.name, self.log, self.selves = name, log, selves
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **kwargs):
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
@@ -38,6 +38,8 @@ class Recorder:
         probabilities = (heads[0] @ heads[1].transpose(-1, -2) * attn.scale).softmax(-1)
         if encoder_hidden_states is not None:
             self.log.append((self.name, query, probabilities))
+        else:
+            self.selves.append(probabilities.mean(1))
         return attn.to_out[0]((probabilities @ heads[2]).transpose(1, 2).flatten(2))
 
 
@@ -51,8 +53,8 @@ def main():
     unet, vae = load(UNet2DConditionModel, SD / "unet"), load(AutoencoderKL, SD / "vae")
     text, clip = load(CLIPTextModel, SD / "text_encoder"), load(CLIPModel, BUNDLE / "clip")
     tokenizer = CLIPTokenizer.from_pretrained(SD / "tokenizer")
-    log = []
-    unet.set_attn_processor({name: Recorder(name, log) for name in unet.attn_processors})
+    log, selves = [], []
+    unet.set_attn_processor({name: Recorder(name, log, selves) for name in unet.attn_processors})
 
     def encode(prompt):
         context = text.config.max_position_embeddings
@@ -71,8 +73,10 @@ def main():
     states = torch.cat([encode(NEGATIVE), encode(TEMPLATE.format(CLASS))])
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(SEED))
     total, count = torch.zeros(16, 16), 0
+    looks_at, looks = torch.zeros(256, 256), 0
     for timestep in solver.timesteps:
         log.clear()
+        selves.clear()
         unconditional, conditional = unet(torch.cat([latents, latents]), timestep, states).sample.chunk(2)
         for _, _, probabilities in log:
             maps = probabilities[1, :, :, columns].transpose(1, 2)  # [heads, tokens, cells]
@@ -81,6 +85,10 @@ def main():
             resized = F.interpolate(maps.unflatten(2, (side, side)), (16, 16), mode="bicubic", align_corners=False)
             total += resized.clamp_min(0).mean(1).sum(0)
             count += maps.shape[0]
+        for probabilities in selves:
+            if probabilities.shape[-1] == 256:
+                looks_at += probabilities[1]
+                looks += 1
         noise = unconditional + GUIDANCE * (conditional - unconditional)
         latents = solver.step(noise, timestep, latents).prev_sample
     picture = (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
@@ -121,6 +129,7 @@ def main():
     # Every fourth (second) cell is enough to tell, and keeps the file small.
     save_file({
         "attribution": (total / count).contiguous(),
+        "refined": ((looks_at / looks) @ ((looks_at / looks) @ (total / count).flatten())).view(16, 16).contiguous(),
         "picture": pixels,
         "sd": torch.cat(queries, 1)[0, :, ::4, ::4].contiguous(),
         "dino": grid(kept_keys["dino"], 16)[:, ::4, ::4].contiguous(),

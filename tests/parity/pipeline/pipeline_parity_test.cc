@@ -30,6 +30,14 @@ double RelativeError(const torch::Tensor& actual,
       .item<double>();
 }
 
+double AttributionError(const SupportSet& support,
+                        const torch::Tensor& expected) {
+  const AttributionMap& map = support.pictures[0].attribution;
+  const torch::Tensor values =
+      torch::tensor(map.data).view({map.height, map.width});
+  return RelativeError(values, expected);
+}
+
 TEST(PipelineParity, PicturesAndAttributionMaps) {
   EngineOptions options;
   options.bundle_path = kBundle;
@@ -43,10 +51,7 @@ TEST(PipelineParity, PicturesAndAttributionMaps) {
       (*engine)->PaintSupportSet("red sneaker", generation, {}, nullptr);
   ASSERT_TRUE(support.ok()) << support.status();
   const StateDict goldens = Goldens();
-  AttributionMap& map = support->pictures[0].attribution;
-  const torch::Tensor attribution = torch::from_blob(
-      map.data.data(), {map.height, map.width}, torch::kFloat32);
-  EXPECT_LT(RelativeError(attribution, goldens.at("attribution")), 1e-4);
+  EXPECT_LT(AttributionError(*support, goldens.at("attribution")), 1e-4);
   const torch::Tensor picture = ToTensor(support->pictures[0].image)[0];
   const torch::Tensor expected =
       goldens.at("picture").permute({2, 0, 1}).to(torch::kFloat32) / 255;
@@ -59,6 +64,11 @@ TEST(PipelineParity, PicturesAndAttributionMaps) {
                 .mean()
                 .item<double>(),
             0.01);
+  generation.self_attention_rounds = 2;
+  const auto refined =
+      (*engine)->PaintSupportSet("red sneaker", generation, {}, nullptr);
+  ASSERT_TRUE(refined.ok()) << refined.status();
+  EXPECT_LT(AttributionError(*refined, goldens.at("refined")), 1e-4);
 }
 
 TEST(PipelineParity, FeaturesOfEverySpace) {

@@ -1,31 +1,34 @@
-// CrossAttentionProbe: one forward's walk past the cross-attention layers,
-// reporting to a CrossAttentionObserver. Internal to engine/nn.
-#ifndef OVDIFF_ENGINE_NN_CROSS_ATTENTION_PROBE_H_
-#define OVDIFF_ENGINE_NN_CROSS_ATTENTION_PROBE_H_
+// AttentionProbe: one forward's walk past the attention layers, reporting to a
+// AttentionObserver. Internal to engine/nn.
+#ifndef OVDIFF_ENGINE_NN_ATTENTION_PROBE_H_
+#define OVDIFF_ENGINE_NN_ATTENTION_PROBE_H_
 
 #include <cstdint>
 
-#include "engine/nn/cross_attention_observer.h"
+#include "engine/nn/attention_observer.h"
 #include "torch/types.h"
 
 namespace ovdiff::engine {
 
 // Thread-compatible; lives for one forward. The observer must outlive it.
-class CrossAttentionProbe {
+class AttentionProbe {
  public:
-  explicit CrossAttentionProbe(const CrossAttentionObserver& observer)
+  explicit AttentionProbe(const AttentionObserver& observer)
       : observer_(observer) {}
 
-  // The map whose cells the next layers' queries are.
+  // The map whose cells the next layers' tokens are.
   void SetMapSize(int64_t height, int64_t width) {
     height_ = height;
     width_ = width;
   }
   // Called by each attn2 before anything else, in execution order.
-  void EnterLayer() { ++layer_; }
+  void EnterCrossAttention() { ++layer_; }
 
   bool wants_probabilities() const {
     return observer_.probability_layers.count(layer_) > 0;
+  }
+  bool wants_self_attention() const {
+    return height_ * width_ <= observer_.max_self_attention_cells;
   }
   // Nothing after this layer is wanted.
   bool at_end() const { return layer_ >= observer_.last_layer; }
@@ -45,9 +48,13 @@ class CrossAttentionProbe {
     observer_.on_probabilities(
         {layer_, height_, width_, probabilities.index_select(-1, columns)});
   }
+  // probabilities: float32 [B', heads, H*W, H*W].
+  void ReportSelfAttention(const torch::Tensor& probabilities) const {
+    observer_.on_self_attention({height_, width_, probabilities.mean(1)});
+  }
 
  private:
-  const CrossAttentionObserver& observer_;
+  const AttentionObserver& observer_;
   int64_t layer_ = -1;
   int64_t height_ = 0;
   int64_t width_ = 0;
@@ -55,4 +62,4 @@ class CrossAttentionProbe {
 
 }  // namespace ovdiff::engine
 
-#endif  // OVDIFF_ENGINE_NN_CROSS_ATTENTION_PROBE_H_
+#endif  // OVDIFF_ENGINE_NN_ATTENTION_PROBE_H_
