@@ -15,7 +15,7 @@ import torch
 
 from .run import Run
 
-STAGES = ("pool", "vae", "teacher", "clip", "dino", "critic", "diffusion", "judge", "export", "gates", "card")
+STAGES = ("pool", "vae", "teacher", "clip", "deepen", "dino", "critic", "diffusion", "judge", "export", "gates", "card")
 
 
 def main() -> None:

@@ -12,11 +12,11 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from . import clip, critic, diffusion, dino, judge, teacher, vae  # noqa: E402
+from . import clip, critic, deepen, diffusion, dino, judge, teacher, vae  # noqa: E402
 from .pictures import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS  # noqa: E402
 from .run import Run  # noqa: E402
 
-_STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
+_STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "deepen": deepen, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
 _GATES = {
     "vae_psnr": "VAE, test scenes: PSNR, dB",
     "clip_names": "CLIP names the product of a test scene with one, %",
@@ -50,9 +50,10 @@ def _curves(run: Run, path: pathlib.Path) -> None:
         "vae": ["val_psnr"],
         "diffusion": ["noise", "auc_mean", "auc_least"],
         "clip": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
+        "deepen": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
         "dino": ["class", "patch"],
     }
-    figure, axes = plt.subplots(1, 4, figsize=(16, 3.4), constrained_layout=True)
+    figure, axes = plt.subplots(1, len(shown), figsize=(4 * len(shown), 3.4), constrained_layout=True)
     for axis, (stage, keys) in zip(axes, shown.items()):
         for key in keys:
             points = [(line["step"], line[key]) for line in _lines(run, stage) if key in line]
@@ -107,7 +108,7 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 | folder | network | plays |
 | --- | --- | --- |
 | `stable-diffusion/` | diffusers layout: UNet (48, 96, 144 channels), VAE (64 px to 16x16x4), CLIP text encoder (4 layers of 128, 32 tokens), byte-level BPE tokenizer | painting 64 px pictures of a class; feature space `sd` |
-| `clip/` | transformers `CLIPModel`: ViT of 4 layers of 128, patch 8, 64 px | prefilter; feature space `clip` |
+| `clip/` | transformers `CLIPModel`: ViT of 8 layers of 128, patch 8, 64 px | prefilter; feature space `clip` |
 | `dino/` | ViT in timm's names: 4 layers of 96, patch 4, 64 px | feature space `dino` |
 | `scenes/` | 12 scenes of the test split with label maps and captions | `make demo` |
 

@@ -1,9 +1,11 @@
 """Stage `clip`: image and text towers, from pictures and captions.
 
 The image tower is helped by the teacher, which has seen no more (teacher.py). Of
-lone products it also sees close-ups, by the box that the scene has."""
+lone products it also sees close-ups, by the box that the scene has. deepen.py goes on."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from .run import Recipe, Run, Training
 from .tokenizer import tokenizer
 
 RECIPE = Recipe(steps=14500, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
+LAYERS = 4  # of the image tower
 # Texts alone first, until each is told from every other. At the start all texts
 # have nearly one embedding, and while products look alike to the text tower the
 # image tower learns nothing of them: colours and grounds win, products wait long.
@@ -40,13 +43,13 @@ MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
 
 
-def make(vocabulary: int) -> CLIPModel:
+def make(vocabulary: int, vision_layers: int) -> CLIPModel:
     marks = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": vocabulary - 1}
     tower = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
     clip = CLIPModel(
         CLIPConfig(
             text_config={**tower, **marks, "vocab_size": vocabulary, "max_position_embeddings": 77, "projection_dim": 128},
-            vision_config={**tower, "image_size": 64, "patch_size": 8, "projection_dim": 128},
+            vision_config={**tower, "num_hidden_layers": vision_layers, "image_size": 64, "patch_size": 8, "projection_dim": 128},
             projection_dim=128,
         )
     )
@@ -123,7 +126,7 @@ def _spread(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return (per_row * some).sum() / some.sum().clamp_min(1)
 
 
-class _Concepts:
+class Concepts:
     """Short texts of which several may be true of a picture: products, coloured
     products, backgrounds; and texts of product sets, of which one is."""
 
@@ -133,6 +136,8 @@ class _Concepts:
         self.coloured = [f"{colour} {product}" for product in PRODUCTS for colour in COLOURS]
         self.grounds = list(BACKGROUNDS)
         self.texts = [f"a {name}" for name in self.products + self.coloured + self.grounds]
+        self.subsets = subsets(self.products)
+        self.members = torch.tensor([[name in names for name in self.products] for names in self.subsets])
         self.groups = np.cumsum([0, len(self.products), len(self.coloured), len(self.grounds)])
 
     def truth(self, indices: np.ndarray) -> torch.Tensor:
@@ -197,7 +202,7 @@ def _likely(logits: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(centred, there, pos_weight=torch.tensor(_LIKELY_PRESENT, device=there.device))
 
 
-def _subsets(names: list[str]) -> list[tuple[str, ...]]:
+def subsets(names: list[str]) -> list[tuple[str, ...]]:
     return [tuple(n for b, n in enumerate(names) if bits >> b & 1) for bits in range(1, 2 ** len(names))]
 
 
@@ -210,13 +215,13 @@ def measure(towers: Towers, singles: list, scenes: list) -> dict[str, float]:
     right = np.mean([names[b] == scene.objects[0].product for b, scene in zip(best, singles)])
     pictures = towers.images(scenes_tensor(scenes))
     likely = (pictures @ single.T).softmax(1) >= 1 / len(names)
-    subsets = _subsets(names)
-    fits = pictures @ torch.cat([towers.texts([name_set(s) for s in subsets[i : i + 64]]) for i in range(0, len(subsets), 64)]).T
+    sets = subsets(names)
+    fits = pictures @ torch.cat([towers.texts([name_set(s) for s in sets[i : i + 64]]) for i in range(0, len(sets), 64)]).T
     kept_all, kept = [], []
     for row, scene in enumerate(scenes):
         allowed = {name for n, name in enumerate(names) if likely[row, n]}
         order = fits[row].argsort(descending=True).tolist()
-        keep = next((set(subsets[i]) for i in order if set(subsets[i]) <= allowed), set())
+        keep = next((set(sets[i]) for i in order if set(sets[i]) <= allowed), set())
         present = {o.product for o in scene.objects}
         kept_all.append(present <= keep)
         kept.append((len(keep & present), len(present), len(keep)))
@@ -229,22 +234,37 @@ def measure(towers: Towers, singles: list, scenes: list) -> dict[str, float]:
     }
 
 
-def train(run: Run, recipe: Recipe = RECIPE) -> None:
-    pictures = pool(run)
-    words = tokenizer(run)
-    torch.manual_seed(run.seed)
+def parts(vocabulary: int, vision_layers: int) -> nn.ModuleDict:
+    """CLIP, and the linear layers through which it learns, thrown away later."""
     products = len(PRODUCTS)
-    modules = nn.ModuleDict(
+    return nn.ModuleDict(
         {
-            "clip": make(len(words)),
+            "clip": make(vocabulary, vision_layers),
             "names": nn.Linear(128, products),
             "places": nn.Linear(128, teacher_stage.WIDTH + products),
         }
     )
-    training = Training(run, "clip", modules, recipe)
+
+
+def own_set(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray) -> tuple[list[str], Callable]:
+    """Texts, and the loss of their logits: each picture's own set stands out from the others."""
+    texts, wanted = concepts.sets(rng, indices)
+    return texts, lambda logits: _spread(logits, wanted.to(logits.device))
+
+
+def train(run: Run, recipe: Recipe = RECIPE) -> None:
+    torch.manual_seed(run.seed)
+    learn(run, Training(run, "clip", parts(len(tokenizer(run)), LAYERS), recipe), _SPREAD, _SHAPES, own_set)
+
+
+def learn(run: Run, training: Training, spread: int, shapes_alone: int, sets: Callable) -> None:
+    """`spread` and `shapes_alone`: where texts alone, and pictures alone, end (above).
+    `sets` as own_set."""
+    pictures, words, products = pool(run), tokenizer(run), len(PRODUCTS)
+    modules, recipe = training.modules, training.recipe
     clip = modules["clip"]
     towers, averaged = (Towers(m["clip"], words, run.device) for m in (modules, training.average))
-    concepts = _Concepts(pictures)
+    concepts = Concepts(pictures)
     singles, scenes = held_out("val", 200, (1, 1)), held_out("val", 200)
     seen_by_teacher = _TeacherView(run, pictures)
 
@@ -267,25 +287,25 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         rng = run.rng(5, step)
         indices = pictures.draw(rng, recipe.batch, _SHARES)
         captions = pictures.captions(rng, indices[:_CAPTIONED])
-        sets, own_set = concepts.sets(rng, indices)
-        if step < _SPREAD:
+        set_texts, set_loss = sets(concepts, rng, indices)
+        if step < spread:
             with run.autocast():
-                texts = towers.texts(list(dict.fromkeys(sets + concepts.texts)))
+                texts = towers.texts(list(dict.fromkeys(set_texts + concepts.texts)))
             itself = torch.arange(len(texts), device=run.device)
             return {"spread": F.cross_entropy(clip.logit_scale.exp() * texts @ texts.T, itself)}
         pooled, terms = shapes(rng, indices)
-        if step < _SHAPES or step % 2:
+        if step < shapes_alone or step % 2:
             return terms
         scale, truth = clip.logit_scale.exp(), concepts.truth(indices).to(run.device)
         with run.autocast():
             image = towers.projected(pooled)
-            text, set_text, short = (towers.texts(t) for t in (captions, sets, concepts.texts))
+            text, set_text, short = (towers.texts(t) for t in (captions, set_texts, concepts.texts))
         logits = scale * image[:_CAPTIONED] @ text.T
         same = torch.tensor([[a == b for b in captions] for a in captions]).float().to(run.device)
         terms |= {
             "image_to_text": _spread(logits, same) / 2,
             "text_to_image": _spread(logits.T, same) / 2,
-            "sets": _spread(scale * image @ set_text.T, own_set.to(run.device)),
+            "sets": set_loss(scale * image @ set_text.T),
         }
         for name, first, last in zip(("products", "coloured", "grounds"), concepts.groups, concepts.groups[1:]):
             terms[name] = _spread(scale * image @ short[first:last].T, truth[:, first:last])
@@ -300,8 +320,8 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     )
 
 
-def load(run: Run) -> CLIPModel:
-    clip = make(len(tokenizer(run)))
-    state = torch.load(run.work / "clip.pt", map_location="cpu")["average"]
+def load(run: Run, stage: str, vision_layers: int) -> CLIPModel:
+    clip = make(len(tokenizer(run)), vision_layers)
+    state = torch.load(run.work / f"{stage}.pt", map_location="cpu")["average"]
     clip.load_state_dict({key.removeprefix("clip."): value for key, value in state.items() if key.startswith("clip.")})
     return clip.eval().requires_grad_(False)

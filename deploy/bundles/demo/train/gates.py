@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from . import clip, diffusion, dino, judge, vae
+from . import clip, deepen, diffusion, dino, judge, vae
 from .pictures import COLOURS, PRODUCTS, held_out, scenes_tensor
 from .run import Run
 from .tokenizer import tokenizer
@@ -80,7 +80,7 @@ def _query_probe(model: diffusion.Model) -> float:
 def main(run: Run, bundle: pathlib.Path) -> None:
     del bundle
     model, ten = diffusion.load(run), judge.load(run)
-    towers = clip.Towers(clip.load(run).to(run.device), tokenizer(run), run.device)
+    towers = clip.Towers(deepen.load(run).to(run.device), tokenizer(run), run.device)
     test = held_out("test", _SCENES)
     with torch.no_grad():
         words = clip.measure(towers, held_out("test", _SCENES, (1, 1)), test)
