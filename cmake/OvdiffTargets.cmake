@@ -74,9 +74,9 @@ function(ovdiff_cc_test)
     set(ARG_LABELS unit)
   endif()
   # Threads of OpenMP that spin while they wait make tests on a busy machine
-  # hundreds of times slower.
+  # hundreds of times slower. Brief: a log of CI that shows the failures only.
   set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
-                       ENVIRONMENT OMP_WAIT_POLICY=passive)
+                       ENVIRONMENT "OMP_WAIT_POLICY=passive;GTEST_BRIEF=1")
 endfunction()
 
 # ovdiff_cc_benchmark(NAME n SRCS … DEPS … [TORCH]): Google Benchmark binary; `make bench` runs all.

@@ -87,7 +87,7 @@ int Gate::num_waiting() const {
 
 bool Gate::AwaitWaiting(int count) const {
   for (int i = 0; i < 1000; ++i) {
-    if (num_waiting() >= count) {
+    if (num_waiting() == count) {
       return true;
     }
     absl::SleepFor(absl::Milliseconds(10));

@@ -26,7 +26,7 @@ class Gate {
   absl::Status Pass(const CallControl& control);
   // How many wait now.
   int num_waiting() const;
-  // Until `count` wait. False after ten seconds.
+  // Until `count` wait, no more and no less. False after ten seconds.
   bool AwaitWaiting(int count) const;
 
  private:
