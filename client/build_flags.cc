@@ -53,6 +53,12 @@ void AddBuildFlags(CLI::App& command, BuildFlags& flags) {
                   "Leave out this share of the pictures, those that CLIP "
                   "finds least like the class")
       ->group(group);
+  command
+      .add_option("--space", flags.spaces,
+                  "Make prototypes in this feature space only (sd, dino, "
+                  "clip); may be repeated")
+      ->allow_extra_args(false)
+      ->group(group);
 }
 
 v1::BuildOptions ToBuildOptions(const BuildFlags& flags) {
@@ -74,6 +80,7 @@ v1::BuildOptions ToBuildOptions(const BuildFlags& flags) {
     options.set_cut_by_attribution(*flags.cut_by_attribution);
   }
   if (flags.prune_share) options.set_prune_share(*flags.prune_share);
+  options.mutable_spaces()->Assign(flags.spaces.begin(), flags.spaces.end());
   return options;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "ovdiff/v1/vocabulary_service.pb.h"
@@ -25,6 +26,7 @@ struct BuildFlags {
   std::optional<int> self_attention_rounds;
   std::optional<bool> cut_by_attribution;
   std::optional<double> prune_share;
+  std::vector<std::string> spaces;
 };
 
 // `flags` must outlive `command`.

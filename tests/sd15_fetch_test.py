@@ -130,7 +130,7 @@ class Fetch(unittest.TestCase):
             self.assertLessEqual({f"{name}/config.json", f"{name}/model.safetensors"}, targets)
 
 
-class Cutler(unittest.TestCase):
+class Optional(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -140,10 +140,10 @@ class Cutler(unittest.TestCase):
         self.source.write_bytes(b"pickle")
 
     def run_main(self, *arguments):
-        def convert(source, target):
+        def convert(source, target, name, part):
             target.write_bytes(b"safe:" + source.read_bytes())
 
-        with mock.patch.object(sd15_fetch, "save_cutler", convert), \
+        with mock.patch.object(sd15_fetch, "save_optional", convert), \
                 mock.patch.object(sys, "argv", ["fetch.py", "--root", str(self.root), *arguments]), \
                 contextlib.redirect_stdout(io.StringIO()):
             sd15_fetch.main()
@@ -154,10 +154,19 @@ class Cutler(unittest.TestCase):
         self.assertEqual({"architecture": "cascade_mask_rcnn"},
                          json.loads((self.root / "cutler/config.json").read_text()))
         bundle = json.loads((self.root / "bundle.json").read_text())
-        self.assertEqual(self.manifest["cutler"]["bundle"], bundle.pop("cutler"))
+        self.assertEqual(self.manifest["optional"]["cutler"]["keys"]["cutler"], bundle.pop("cutler"))
         self.assertEqual(json.loads((BUNDLE / "bundle.json").read_text()), bundle)
         lock = json.loads((self.root / "fetched.json").read_text())
         self.assertEqual(sha256(b"pickle"), lock["cutler/model.safetensors"]["source_sha256"])
+
+    def test_mae_is_one_more_space_that_nobody_gets_unasked(self):
+        self.run_main("--mae", str(self.source))
+        self.assertEqual(448, json.loads((self.root / "mae/config.json").read_text())["img_size"])
+        self.run_main("--cutler", str(self.source))
+        bundle = json.loads((self.root / "bundle.json").read_text())
+        self.assertEqual(["sd", "dino", "clip", "mae"], [space["name"] for space in bundle["spaces"]])
+        self.assertTrue(bundle["spaces"][3]["optional"])
+        self.assertIn("cutler", bundle)
 
     def test_a_later_fetch_keeps_it_and_checks_it(self):
         self.run_main("--cutler", str(self.source))
@@ -178,7 +187,7 @@ class Cutler(unittest.TestCase):
     def test_an_absent_file_is_told_where_to_come_from(self):
         with self.assertRaises(SystemExit) as caught:
             self.run_main("--cutler", str(self.root / "nothing.pth"))
-        self.assertIn(self.manifest["cutler"]["source"], str(caught.exception))
+        self.assertIn(self.manifest["optional"]["cutler"]["source"], str(caught.exception))
 
     def test_only_containers_and_numbers_are_unpickled(self):
         self.source.write_bytes(pickle.dumps({"model": {"a": [1, 2.5]}, "iteration": 3}))

@@ -69,6 +69,8 @@ std::string InfoJson(const engine::Engine& engine) {
       {"device", info.device},
       {"device_name", info.device_name},
       {"spaces", info.spaces},
+      {"default_spaces",
+       info.prototype.spaces.empty() ? info.spaces : info.prototype.spaces},
       {"short_side", info.windows.short_side},
       {"profiles", profiles},
       {"num_pictures", info.generation.num_pictures},

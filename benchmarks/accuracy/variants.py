@@ -48,10 +48,14 @@ def full(info: dict, dataset) -> list[dict]:
 
 
 def spaces(info: dict, dataset) -> list[dict]:
-    names = info["spaces"]
+    names = info["default_spaces"]
     pairs = list(itertools.combinations(names, 2)) if len(names) > 2 else []
     return [variant(f"only-{n}", f"{n} alone", {"segment": {"spaces": [n]}}) for n in names] + [
         variant(f"pair-{a}-{b}", f"{a} + {b}", {"segment": {"spaces": [a, b]}}) for a, b in pairs
+    ] + [
+        # Classes have prototypes in these only where they are asked for.
+        variant(f"only-{n}", f"{n} alone", {"prototype": {"spaces": [n]}, "segment": {"spaces": [n]}})
+        for n in info["spaces"] if n not in names
     ]
 
 
@@ -97,7 +101,7 @@ def trials(info: dict, dataset) -> list[dict]:
     refined = {"generation": {"self_attention_rounds": 1}}
     result.append(variant("self-attention", "attribution refined by self-attention", refined))
     result.append(variant("attention-refined", "support masks by attention, refined by self-attention", refined | {"prototype": {"mask_source": "attention"}}))
-    for space in info["spaces"]:
+    for space in info["default_spaces"]:
         for weight in (0.5, 2.0):
             options = {"segment": {"space_weights": {space: weight}}}
             result.append(variant(f"weight-{space}-{weight:g}", f"{space} counts {weight:g}", options))

@@ -99,7 +99,7 @@ struct PrototypeOptions {
   // The noise of the VAE's sample is the forward noise, and the same for every
   // picture (the official program), instead of draws of their own.
   bool shared_noise = false;
-  std::vector<std::string> spaces;  // empty: all of the bundle's
+  std::vector<std::string> spaces;  // empty: all but optional ones
 };
 
 struct PrefilterOptions {

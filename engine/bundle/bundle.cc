@@ -146,6 +146,7 @@ absl::StatusOr<SpaceSpec> ReadSpace(const json& value, std::string where,
                {"vit", SpaceType::kVit},
                {"clip_vision", SpaceType::kClipVision}},
            &space.type);
+  object.Optional("optional", &space.optional);
   if (space.type == SpaceType::kStableDiffusion) {
     space.folder = bundle.diffusion_folder;
     ReadDiffusionSpace(object, &space);
@@ -181,6 +182,11 @@ void ReadSpaces(JsonObject& root, Bundle* bundle) {
     }
     bundle->spaces.push_back(*std::move(space));
   }
+  if (std::all_of(bundle->spaces.begin(), bundle->spaces.end(),
+                  [](const SpaceSpec& space) { return space.optional; })) {
+    root.Fail("spaces", "are all optional; one at least must not be");
+  }
+  bundle->prototype.spaces = bundle->DefaultSpaces();
 }
 
 void ReadPrefilter(JsonObject& root, Bundle* bundle) {
@@ -296,6 +302,16 @@ void ReadFormat(JsonObject& root) {
 }
 
 }  // namespace
+
+std::vector<std::string> Bundle::DefaultSpaces() const {
+  std::vector<std::string> names;
+  for (const SpaceSpec& space : spaces) {
+    if (!space.optional) {
+      names.push_back(space.name);
+    }
+  }
+  return names.size() == spaces.size() ? std::vector<std::string>() : names;
+}
 
 const SpaceSpec* Bundle::FindSpace(const std::string& space) const {
   const auto found =

@@ -49,6 +49,8 @@ struct Normalization {
 struct SpaceSpec {
   std::string name;
   SpaceType type = SpaceType::kVit;
+  // Prototypes are made in it only where a request or profile asks for it.
+  bool optional = false;
   std::string folder;  // The diffusion folder for kStableDiffusion.
   InputSize support;   // Input made of a support picture; always kSquash.
   InputSize window;    // Input made of a window of a photo.
@@ -110,6 +112,10 @@ struct Bundle {
   GenerationOptions generation;
   PrototypeOptions prototype;
   SegmentOptions segment;
+
+  // What `prototype.spaces` is where nobody says otherwise: empty, which means
+  // all, unless some are optional.
+  std::vector<std::string> DefaultSpaces() const;
 
   // Null if there is no such space.
   const SpaceSpec* FindSpace(const std::string& space) const;

@@ -42,6 +42,8 @@ absl::StatusOr<MethodProfile> Parse(const json& document,
     profile.generation = bundle.generation;
     profile.prototype = bundle.prototype;
     profile.segment = bundle.segment;
+  } else {
+    profile.prototype.spaces = bundle.DefaultSpaces();
   }
   ReadOptionOverrides(root, &profile.generation, &profile.prototype,
                       &profile.segment);

@@ -57,7 +57,7 @@ class CliTest : public ::testing::Test {
 
 TEST_F(CliTest, AddsClassesAndSaysSoPlainlyOnAPipe) {
   EXPECT_EQ(Run({"add", "red sneaker", "sky", "--vocabulary", "shop", "--kind",
-                 "stuff", "--pictures", "4", "--seed", "9"}),
+                 "stuff", "--pictures", "4", "--seed", "9", "--space", "mae"}),
             kExitOk);
   EXPECT_THAT(out_.str(),
               HasSubstr("job job-1: succeeded, vocabulary shop version 2"));
@@ -68,6 +68,7 @@ TEST_F(CliTest, AddsClassesAndSaysSoPlainlyOnAPipe) {
   EXPECT_EQ(server_.add_requests[0].classes(0).kind(), v1::CLASS_KIND_STUFF);
   EXPECT_EQ(server_.add_requests[0].options().num_pictures(), 4);
   EXPECT_EQ(server_.add_requests[0].options().seed(), 9u);
+  EXPECT_EQ(server_.add_requests[0].options().spaces(0), "mae");
   EXPECT_FALSE(server_.add_requests[0].options().has_num_steps());
 }
 

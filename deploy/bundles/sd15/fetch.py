@@ -4,17 +4,17 @@
     python3 -m pip install huggingface_hub torch safetensors
     deploy/bundles/sd15/fetch.py              fetch, verify, convert (2.9 GB)
     deploy/bundles/sd15/fetch.py --check      verify what is here, fetch nothing
-    deploy/bundles/sd15/fetch.py --cutler cutler_cascade_final.pth
-                                              add CutLER, from a file that you have
+    deploy/bundles/sd15/fetch.py --cutler FILE, --mae FILE
+                                              add CutLER, MAE, from a file that you have
 
 files.json says what, from which revision, and how it is to hash. A file without a
 hash there is checked against the hub's own record; that record is then kept in
 fetched.json and checked from then on. Pickled weights (.bin) are read with
 weights_only=True and written as safetensors, so that the server never sees one.
 
-CutLER is not for commercial use, so it is not fetched: whoever may use it gets the
-file from its source (files.json) and names it here. It becomes cutler/, and
-bundle.json names that folder from then on.
+CutLER and MAE are not for commercial use, so they are not fetched: whoever may use them
+gets the file from its source (files.json, "optional") and names it here. It becomes a
+folder cutler/ or mae/, and bundle.json names that folder from then on.
 """
 
 import argparse
@@ -114,7 +114,7 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def read_checkpoint(path):
-    """A checkpoint of detectron2: torch's file, or a pickle of numpy arrays."""
+    """A checkpoint: torch's file, or, as detectron2's may be, a pickle of numpy arrays."""
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             first = ArrayUnpickler(file, encoding="latin1").load()
@@ -131,45 +131,56 @@ def read_checkpoint(path):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def save_cutler(source, target):
-    """The checkpoint's "model", the arrays of which may be numpy's, as safetensors."""
+def save_optional(source, target, name, part):
+    """The checkpoint's "model", the arrays of which may be numpy's, as safetensors, without what
+    `part` leaves out."""
     import_or_fail("safetensors", f"to convert {source.name}")
     checkpoint = read_checkpoint(source)
     torch = import_or_fail("torch", f"to convert {source.name}")
     from safetensors.torch import save_file
     state = checkpoint.get("model", checkpoint)
-    tensors = {name: torch.as_tensor(value).detach().clone().contiguous()
-               for name, value in state.items() if hasattr(value, "shape")}
-    if "roi_heads.mask_head.predictor.weight" not in tensors:
-        fail(f"{source.name} is not CutLER's: it holds no roi_heads.mask_head.predictor.weight")
+    tensors = {key: torch.as_tensor(value).detach().clone().contiguous()
+               for key, value in state.items()
+               if hasattr(value, "shape") and not key.startswith(tuple(part["left_out"]))}
+    for key, shape in part["holds"].items():
+        found = list(tensors[key].shape) if key in tensors else "nothing of that name"
+        if found != shape:
+            fail(f"{source.name} is not what --{name} wants: {key} should be {shape}, found {found}")
     save_file(tensors, target, metadata={"format": "pt"})
 
 
-def cutler_target(manifest):
-    return f"{manifest['cutler']['bundle']['folder']}/model.safetensors"
+def optional_target(name):
+    return f"{name}/model.safetensors"
 
 
-def add_cutler(manifest, root, source, lock):
-    target = cutler_target(manifest)
+def add_optional(name, part, root, source, lock):
+    target = optional_target(name)
     if not source.is_file():
-        fail(f"{source} is not there; it comes from {manifest['cutler']['source']}")
-    say(f"{target}: converting {source.name}; {manifest['cutler']['licence']}")
+        fail(f"{source} is not there; it comes from {part['source']}")
+    say(f"{target}: converting {source.name}; {part['licence']}")
     (root / target).parent.mkdir(parents=True, exist_ok=True)
     staged = (root / target).with_suffix(".new")
-    save_cutler(source, staged)
+    save_optional(source, staged, name, part)
     staged.replace(root / target)
     lock[target] = {"path": source.name, "source_sha256": digests_of(source)[0],
                     "bytes": (root / target).stat().st_size,
                     "sha256": digests_of(root / target)[0]}
     write_json(root / "fetched.json", lock)
-    write_json((root / target).with_name("config.json"), manifest["cutler"]["config"])
+    write_json((root / target).with_name("config.json"), part["config"])
 
 
 def write_bundle(manifest, root, lock):
-    """bundle.json at `root`: this folder's, with CutLER where it was added."""
+    """bundle.json at `root`: this folder's, with what was added."""
     document = json.loads((HERE / "bundle.json").read_text())
-    if cutler_target(manifest) in lock and "cutler" not in document:
-        document["cutler"] = manifest["cutler"]["bundle"]
+    before = json.dumps(document)
+    for name, part in manifest["optional"].items():
+        if optional_target(name) not in lock:
+            continue
+        document |= part.get("keys", {})
+        space = part.get("space")
+        if space and space["name"] not in [s["name"] for s in document["spaces"]]:
+            document["spaces"].append(space)
+    if json.dumps(document) != before:
         write_json(root / "bundle.json", document)
     elif root != HERE:
         shutil.copy(HERE / "bundle.json", root / "bundle.json")
@@ -219,20 +230,23 @@ def write_json(path, value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="verify what is here, fetch nothing")
-    parser.add_argument("--cutler", type=pathlib.Path, metavar="FILE",
-                        help="add CutLER from its checkpoint, fetch nothing")
+    manifest = json.loads((HERE / "files.json").read_text())
+    for name, part in manifest["optional"].items():
+        parser.add_argument(f"--{name}", type=pathlib.Path, metavar="FILE",
+                            help=f"add {part['title']} from its checkpoint, fetch nothing else")
     parser.add_argument("--root", type=pathlib.Path, default=HERE,
                         help="the bundle's folder (default: this script's)")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
-    manifest = json.loads((HERE / "files.json").read_text())
     lock_path = root / "fetched.json"
     lock = json.loads(lock_path.read_text()) if lock_path.is_file() else {}
-    if arguments.cutler:
+    given = {name: file for name in manifest["optional"] if (file := getattr(arguments, name))}
+    if given:
         root.mkdir(parents=True, exist_ok=True)
-        add_cutler(manifest, root, arguments.cutler, lock)
-        write_bundle(manifest, root, lock)
-        say("CutLER is in; to use it, mask_source is \"cutler\" (deploy/bundles/README.md)")
+        for name, file in given.items():
+            add_optional(name, manifest["optional"][name], root, file, lock)
+            write_bundle(manifest, root, lock)
+            say(f"{manifest['optional'][name]['title']} is in; {manifest['optional'][name]['use']}")
         return
     if not arguments.check:
         root.mkdir(parents=True, exist_ok=True)
@@ -241,8 +255,7 @@ def main():
             write_json(root / name, value)
         write_bundle(manifest, root, lock)
     targets = [target_of(manifest, entry) for entry in manifest["files"]]
-    if cutler_target(manifest) in lock:
-        targets.append(cutler_target(manifest))
+    targets += [optional_target(name) for name in manifest["optional"] if optional_target(name) in lock]
     bad = [name for name in targets if not is_whole(root / name, lock.get(name))]
     bad += [name for name in manifest["written"] if not (root / name).is_file()]
     if bad:

@@ -21,7 +21,7 @@ import variants  # noqa: E402
 from dataset import LayoutError  # noqa: E402
 from scenes_fixture import write_scenes  # noqa: E402
 
-INFO = {"spaces": ["sd", "dino", "clip"], "device": "cpu", "bundle": "test"}
+INFO = {"spaces": ["sd", "dino", "clip", "mae"], "default_spaces": ["sd", "dino", "clip"], "device": "cpu", "bundle": "test"}
 
 
 class Scenes(unittest.TestCase):
@@ -73,8 +73,11 @@ class Scenes(unittest.TestCase):
         dataset = scene_datasets.scenes("scenes", self.root, "test")
         profile = {"profile": "fast", "options": {"generation": {"num_steps": 9}}}
         found = {v["name"]: v for v in variants.make("ablations", profile, INFO, dataset)}
-        self.assertEqual([n for n in found if n.startswith("only-")][:3], ["only-sd", "only-dino", "only-clip"])
+        self.assertEqual([n for n in found if n.startswith("only-")][:4], ["only-sd", "only-dino", "only-clip", "only-mae"])
         self.assertIn("pair-dino-clip", found)
+        self.assertNotIn("pair-clip-mae", found)
+        self.assertNotIn("prototype", found["only-clip"]["options"])
+        self.assertEqual(found["only-mae"]["options"]["prototype"], {"spaces": ["mae"]})
         self.assertNotIn("no-stuff-filter", found)
         self.assertIn("tune", found["no-background"])
         self.assertEqual(found["n-4"]["options"]["generation"], {"num_steps": 9, "num_pictures": 4})

@@ -92,6 +92,18 @@ TEST_F(ProfilesTest, DefaultAndFastAreTheBundles) {
   EXPECT_FALSE(fast.segment.windows.whole_picture);
 }
 
+TEST_F(ProfilesTest, OptionalSpacesAreLeftOutOfAllOfThem) {
+  ASSERT_GT(bundle_.spaces.size(), 1u);
+  const std::string kept = bundle_.spaces.back().name;
+  for (SpaceSpec& space : bundle_.spaces) {
+    space.optional = space.name != kept;
+  }
+  bundle_.prototype.spaces = bundle_.DefaultSpaces();
+  for (const char* name : {"default", "paper-no-cutler"}) {
+    EXPECT_THAT(Shipped(name).prototype.spaces, ElementsAre(kept)) << name;
+  }
+}
+
 TEST_F(ProfilesTest, PapersNumbersDoNotDependOnTheBundle) {
   for (const char* name : {"paper", "paper-code", "paper-no-cutler"}) {
     const MethodProfile paper = Shipped(name);

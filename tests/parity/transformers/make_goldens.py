@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel,
-                          Dinov2Config, Dinov2Model, ViTConfig, ViTModel)
+                          Dinov2Config, Dinov2Model, ViTConfig,
+                          ViTMAEConfig, ViTMAEForPreTraining, ViTModel)
 
 HERE = pathlib.Path(__file__).resolve().parent
 KEYS = HERE.parent / "keys"
@@ -306,6 +307,36 @@ def make_dinov2():
           "out/pixels0/size/features": output.last_hidden_state})
 
 
+def make_mae():
+    """The encoder as a feature extractor: all patches seen, in their own order. transformers
+    shuffles them even so; `noise` draws a shuffle that matters, and it is undone here."""
+    config = ViTMAEConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+                          intermediate_size=48, image_size=28, patch_size=7, mask_ratio=0.0,
+                          layer_norm_eps=1e-6, decoder_hidden_size=16, decoder_num_hidden_layers=1,
+                          decoder_num_attention_heads=2, decoder_intermediate_size=20)
+    model = randomize(ViTMAEForPreTraining(config), 40)
+    generator = torch.Generator().manual_seed(140)
+    tensors = {}
+    for i, size in enumerate(((28, 28), (42, 42))):
+        pixels = torch.randn(1, 3, *size, generator=generator)
+        grid = tuple(side // 7 for side in size)
+        keys = []
+        hook = model.vit.layers[-1].attention.k_proj.register_forward_hook(
+            lambda _, __, out: keys.append(out))
+        out = model.vit(pixels, noise=torch.rand(1, grid[0] * grid[1], generator=generator),
+                        interpolate_pos_encoding=True)
+        hook.remove()
+        assert not torch.equal(out.ids_restore[0], torch.arange(grid[0] * grid[1]))
+
+        def in_order(rows):
+            return torch.cat([rows[:, :1], rows[:, 1:][:, out.ids_restore[0]]], 1)
+
+        tensors |= {f"in/pixels{i}": pixels,
+                    f"out/pixels{i}/size/features": in_order(out.last_hidden_state),
+                    f"out/pixels{i}/size/keys-1": to_map(in_order(keys[0]), grid)}
+    save("mae", config_json(config), model.state_dict(), tensors)
+
+
 def write_keys(name, state, prefix=""):
     KEYS.mkdir(exist_ok=True)
     lines = [f"{prefix}{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
@@ -366,6 +397,7 @@ def main():
         make_clip()
         make_vit()
         make_dinov2()
+        make_mae()
     make_keys()
 
 

@@ -97,5 +97,27 @@ TEST(HfDinov2Model, LayerScaleAndNames) {
       golden.out.at("pixels0/size/features"));
 }
 
+// The whole of ViTMAEForPreTraining, decoder and all. A network of features
+// hides no patch and shuffles none.
+TEST(HfViTMae, EncoderWithoutMaskOrShuffle) {
+  Golden golden = ReadGolden("mae");
+  ASSERT_EQ(golden.weights.count("vit.layers.0.attention.k_proj.weight"), 1u);
+  ASSERT_EQ(golden.weights.count("decoder.decoder_pred.weight"), 1u);
+  VisionTransformer model = Load(golden.config, std::move(golden.weights));
+  ASSERT_FALSE(model.is_empty());
+  const torch::InferenceMode inference;
+  for (const char* name : {"pixels0", "pixels1"}) {
+    SCOPED_TRACE(name);
+    const torch::Tensor pixels = golden.in.at(name);
+    const auto out = [&](const char* what) {
+      return golden.out.at(absl::StrCat(name, "/size/", what));
+    };
+    EXPECT_PARITY(model->forward(pixels, PositionInterpolation::kSize),
+                  out("features"));
+    EXPECT_PARITY(model->PatchKeys(pixels, -1, PositionInterpolation::kSize),
+                  out("keys-1"));
+  }
+}
+
 }  // namespace
 }  // namespace ovdiff::engine
