@@ -87,18 +87,25 @@ std::string StateWord(v1::JobState state) {
   return word;
 }
 
-void WarnOfConfusion(const v1::Job& job, std::ostream& err) {
+void Warn(const v1::Job& job, std::ostream& err) {
   for (const v1::ClassProgress& progress : job.classes()) {
     for (const v1::SimilarClass& similar : progress.similar()) {
       err << absl::StrFormat("warning: \"%s\" can be taken for \"%s\" (%.2f)\n",
                              Printable(progress.name()),
                              Printable(similar.name()), similar.cosine());
     }
+    for (const v1::DoubtfulPicture& picture : progress.doubtful_pictures()) {
+      err << absl::StrFormat(
+          "warning: given picture %d of \"%s\" may not show it: CLIP finds "
+          "\"%s\" there; if it does, give it with a mask\n",
+          picture.index() + 1, Printable(progress.name()),
+          Printable(picture.found()));
+    }
   }
 }
 
 void PrintJob(const v1::Job& job, const Session& session) {
-  WarnOfConfusion(job, session.console.err);
+  Warn(job, session.console.err);
   if (session.flags.json) {
     session.Print(ToJson(job));
     return;

@@ -210,6 +210,12 @@ class EngineImpl final : public Engine {
     return builder_.MakePictureMasks(support, wanted, options, control);
   }
 
+  absl::StatusOr<std::vector<double>> CompareWithNames(
+      const Image& picture, absl::Span<const std::string> names,
+      const CallControl& control) override {
+    return segmenter_->CompareWithNames(picture, names, control);
+  }
+
   absl::StatusOr<std::shared_ptr<const LoadedPrototypes>> LoadPrototypes(
       const PrototypeSet& set) override {
     std::shared_ptr<const LoadedPrototypes> loaded;

@@ -215,6 +215,13 @@ class Engine {
       const SupportSet& support, absl::Span<const int> wanted,
       const PrototypeOptions& options, const CallControl& control) = 0;
 
+  // Of each name, what the prefilter goes by: the cosine of CLIP's embeddings
+  // of the picture and of "a {name}". In the order of `names`; fails as
+  // Segment().
+  virtual absl::StatusOr<std::vector<double>> CompareWithNames(
+      const Image& picture, absl::Span<const std::string> names,
+      const CallControl& control) = 0;
+
   // kFailedPrecondition if a space or vector length is not this bundle's.
   virtual absl::StatusOr<std::shared_ptr<const LoadedPrototypes>>
   LoadPrototypes(const PrototypeSet& set) = 0;

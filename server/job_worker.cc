@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
 #include "server/convert.h"
+#include "server/doubtful_pictures.h"
 #include "server/error_reasons.h"
 #include "server/grpc_status.h"
 #include "server/job_queue.h"
@@ -186,6 +187,7 @@ void JobQueue::Forecast(const JobPtr& job, const std::vector<int>& indices) {
   for (const int index : indices) {
     index_of[request.classes(index).name()] = index;
     names.insert(request.classes(index).name());
+    Doubt(job, index);
   }
   const auto find = [&]() -> absl::StatusOr<SimilarClasses> {
     OVDIFF_ASSIGN_OR_RETURN(const auto vocabulary,
@@ -223,6 +225,37 @@ void JobQueue::Forecast(const JobPtr& job, const std::vector<int>& indices) {
          {"similar_classes", others.size()},
          {"cosine", others.front().cosine()}});
   }
+}
+
+void JobQueue::Doubt(const JobPtr& job, int index) {
+  const v1::AddClassesRequest& request = job->request();
+  const auto find = [&]() -> absl::StatusOr<std::vector<v1::DoubtfulPicture>> {
+    OVDIFF_ASSIGN_OR_RETURN(const auto vocabulary,
+                            cache_.GetVocabulary(request.vocabulary(), 0));
+    return FindDoubtfulPictures(request.classes(index), *vocabulary,
+                                options_.limits, store_, engine_,
+                                job->control());
+  };
+  const auto doubtful = find();
+  if (!doubtful.ok()) {
+    if (!absl::IsCancelled(doubtful.status())) {
+      Log(LogLevel::kWarning, "doubtful_pictures_failed",
+          {{"job", job->id()}, {"error", doubtful.status().ToString()}});
+    }
+    return;
+  }
+  if (doubtful->empty()) {
+    return;
+  }
+  job->ModifyClass(index, [&](v1::ClassProgress& progress) {
+    progress.mutable_doubtful_pictures()->Assign(doubtful->begin(),
+                                                 doubtful->end());
+  });
+  Log(LogLevel::kWarning, "pictures_doubtful",
+      {{"job", job->id()},
+       {"vocabulary", request.vocabulary()},
+       {"index", index},
+       {"pictures", doubtful->size()}});
 }
 
 void JobQueue::FailClass(const JobPtr& job, int index,

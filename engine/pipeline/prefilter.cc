@@ -40,6 +40,9 @@ std::vector<size_t> ThingsByName(absl::Span<const SegmentClass> classes) {
   return things;
 }
 
+// Stage 1's text.
+std::string Single(const std::string& name) { return absl::StrCat("a ", name); }
+
 }  // namespace
 
 Prefilter::Prefilter(const PrefilterSpec& spec, const ModelSet& models,
@@ -160,6 +163,18 @@ absl::StatusOr<std::vector<double>> Prefilter::Cosines(
   return cosines;
 }
 
+absl::StatusOr<std::vector<double>> Prefilter::CompareWithNames(
+    const Image& image, absl::Span<const std::string> names,
+    const CallControl& control, absl::Duration* queued) {
+  OVDIFF_ASSIGN_OR_RETURN(const Embedding picture,
+                          EmbedPicture(image, control, queued));
+  std::vector<std::string> singles;
+  for (const std::string& name : names) {
+    singles.push_back(Single(name));
+  }
+  return Cosines(picture, singles, control, queued);
+}
+
 absl::StatusOr<std::vector<bool>> Prefilter::Keep(
     const Image& image, absl::Span<const SegmentClass> classes,
     const PrefilterOptions& options, const CallControl& control,
@@ -175,7 +190,7 @@ absl::StatusOr<std::vector<bool>> Prefilter::Keep(
   std::vector<std::string> singles;
   for (const size_t thing : things) {
     kept[thing] = false;
-    singles.push_back(absl::StrCat("a ", classes[thing].name));
+    singles.push_back(Single(classes[thing].name));
   }
   OVDIFF_ASSIGN_OR_RETURN(const std::vector<double> cosines,
                           Cosines(picture, singles, control, queued));

@@ -42,6 +42,11 @@ class Prefilter {
                                          const CallControl& control,
                                          absl::Duration* queued);
 
+  // Of each name, the cosine that stage 1 goes by.
+  absl::StatusOr<std::vector<double>> CompareWithNames(
+      const Image& image, absl::Span<const std::string> names,
+      const CallControl& control, absl::Duration* queued);
+
  private:
   using Embeddings = std::vector<std::shared_ptr<const Embedding>>;
 

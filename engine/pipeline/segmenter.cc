@@ -73,6 +73,14 @@ absl::StatusOr<Segmentation> Segmenter::Segment(
   return result;
 }
 
+absl::StatusOr<std::vector<double>> Segmenter::CompareWithNames(
+    const Image& picture, absl::Span<const std::string> names,
+    const CallControl& control) {
+  OVDIFF_RETURN_IF_ERROR(CheckImage(picture));
+  absl::Duration queued;
+  return prefilter_.CompareWithNames(picture, names, control, &queued);
+}
+
 absl::StatusOr<Explanation> Segmenter::Explain(
     const Image& image, absl::Span<const SegmentClass> classes,
     const SegmentOptions& options, const ExplainTarget& target,

@@ -60,6 +60,11 @@ class Segmenter {
                                       const ExplainTarget& target,
                                       const CallControl& control);
 
+  // As Engine::CompareWithNames().
+  absl::StatusOr<std::vector<double>> CompareWithNames(
+      const Image& picture, absl::Span<const std::string> names,
+      const CallControl& control);
+
   const WindowMatcher& matcher() const { return *matcher_; }
 
  private:

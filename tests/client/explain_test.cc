@@ -206,17 +206,23 @@ TEST_F(CliExplainTest, SaysHowItIsUsed) {
             kExitFailed);
 }
 
-TEST_F(CliExplainTest, AddWarnsOfConfusion) {
+TEST_F(CliExplainTest, AddWarnsOfConfusionAndOfPictures) {
   EXPECT_EQ(Run({"add", "twin", "-v", "shop", "--similar-threshold", "0.9"}),
             kExitOk);
   EXPECT_THAT(
       err_.str(),
       HasSubstr("warning: \"twin\" can be taken for \"other twin\" (0.97)\n"));
+  EXPECT_THAT(err_.str(),
+              HasSubstr("warning: given picture 3 of \"twin\" may not show it: "
+                        "CLIP finds \"mug\" there; if it does, give it with a "
+                        "mask\n"));
   EXPECT_EQ(server_.add_requests[0].similar_threshold(), 0.9);
   EXPECT_EQ(Run({"add", "twin", "-v", "shop", "--json"}), kExitOk);
   EXPECT_FALSE(server_.add_requests[1].has_similar_threshold());
   EXPECT_EQ(Json::parse(out_.str())["classes"][0]["similar"][0]["name"],
             "other twin");
+  EXPECT_EQ(Json::parse(out_.str())["classes"][0]["doubtful_pictures"][0],
+            Json({{"index", 2}, {"found", "mug"}}));
   EXPECT_EQ(Run({"add", "twin", "-v", "shop", "--similar-threshold", "2"}),
             kExitUsage);
 }

@@ -1,7 +1,5 @@
 #include "tests/client/fake_server.h"
 
-#include <png.h>
-
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -11,6 +9,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server_builder.h"
 #include "opencv2/imgcodecs.hpp"
+#include "tests/client/indexed_png.h"
 
 namespace ovdiff::client {
 namespace {
@@ -38,33 +37,7 @@ grpc::Status NoVocabulary(const std::string& name) {
                {&resource});
 }
 
-int ColourOf(int label) { return (label * 0x3b5f17 + 0x104060) & 0xffffff; }
-
 }  // namespace
-
-std::string IndexedPng(const cv::Mat& labels) {
-  cv::Mat bytes;
-  labels.convertTo(bytes, CV_8UC1);
-  std::vector<uint8_t> palette(256 * 3);
-  for (int i = 0; i < 256; ++i) {
-    const int colour = ColourOf(i);
-    palette[3 * i] = static_cast<uint8_t>(colour >> 16);
-    palette[3 * i + 1] = static_cast<uint8_t>(colour >> 8);
-    palette[3 * i + 2] = static_cast<uint8_t>(colour);
-  }
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = static_cast<png_uint_32>(bytes.cols);
-  image.height = static_cast<png_uint_32>(bytes.rows);
-  image.format = PNG_FORMAT_RGB_COLORMAP;
-  image.colormap_entries = 256;
-  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image) + 4096;
-  std::string png(size, '\0');
-  png_image_write_to_memory(&image, png.data(), &size, 0, bytes.data, 0,
-                            palette.data());
-  png.resize(size);
-  return png;
-}
 
 FakeServer::FakeServer() {
   grpc::EnableDefaultHealthCheckService(true);
@@ -122,6 +95,9 @@ v1::ClassProgress FakeServer::Build(const std::string& vocabulary,
     v1::SimilarClass& similar = *progress.add_similar();
     similar.set_name("other twin");
     similar.set_cosine(0.9712);
+    v1::DoubtfulPicture& picture = *progress.add_doubtful_pictures();
+    picture.set_index(2);
+    picture.set_found("mug");
   }
   return progress;
 }

@@ -18,9 +18,6 @@
 
 namespace ovdiff::client {
 
-// An indexed PNG of CV_16UC1 labels below 256, with a palette that is not grey.
-std::string IndexedPng(const cv::Mat& labels);
-
 class FakeServer final : public v1::VocabularyService::Service,
                          public v1::SegmentationService::Service,
                          public v1::InfoService::Service {

@@ -11,7 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "opencv2/imgcodecs.hpp"
-#include "tests/client/fake_server.h"
+#include "tests/client/indexed_png.h"
 
 namespace ovdiff::client {
 namespace {

@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "engine/base/status_macros.h"
 
 namespace ovdiff::server {
@@ -55,45 +54,6 @@ class Running {
 };
 
 }  // namespace
-
-void Gate::Close() {
-  MutexLock lock(&mutex_);
-  is_open_ = false;
-}
-
-void Gate::Open() {
-  MutexLock lock(&mutex_);
-  is_open_ = true;
-  changed_.SignalAll();
-}
-
-absl::Status Gate::Pass(const CallControl& control) {
-  MutexLock lock(&mutex_);
-  ++waiting_;
-  changed_.SignalAll();
-  absl::Status status = control.Check();
-  while (!is_open_ && status.ok()) {
-    changed_.WaitUntil(&mutex_, absl::Now() + absl::Milliseconds(5));
-    status = control.Check();
-  }
-  --waiting_;
-  return status;
-}
-
-int Gate::num_waiting() const {
-  MutexLock lock(&mutex_);
-  return waiting_;
-}
-
-bool Gate::AwaitWaiting(int count) const {
-  for (int i = 0; i < 1000; ++i) {
-    if (num_waiting() == count) {
-      return true;
-    }
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return false;
-}
 
 uint32_t PromptColour(const std::string& prompt) {
   const std::pair<const char*, uint32_t> kWords[] = {{"red", 0xE02020},
@@ -269,6 +229,21 @@ absl::StatusOr<PrototypeSet> FakeEngine::BuildPrototypeSet(
   return PrototypeSet{{space}};
 }
 
+absl::StatusOr<std::vector<double>> FakeEngine::CompareWithNames(
+    const Image& picture, absl::Span<const std::string> names,
+    const CallControl& control) {
+  OVDIFF_RETURN_IF_ERROR(control.Check());
+  std::vector<double> cosines;
+  for (const std::string& name : names) {
+    const uint32_t rgb = PromptColour(name);
+    const float colour[] = {static_cast<float>(rgb >> 16) / 255,
+                            static_cast<float>(rgb >> 8 & 255) / 255,
+                            static_cast<float>(rgb & 255) / 255};
+    cosines.push_back(1 - Distance(picture.data.data(), colour));
+  }
+  return cosines;
+}
+
 absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
 FakeEngine::LoadPrototypes(const PrototypeSet& set) {
   if (set.spaces.size() != 1 || set.spaces[0].space != kSpace ||
@@ -382,13 +357,8 @@ absl::StatusOr<engine::Explanation> FakeEngine::Explain(
     }
     const auto& colour =
         static_cast<const Loaded&>(*classes[i].prototypes).colour;
-    double distance = 0;
-    for (size_t c = 0; c < 3; ++c) {
-      const size_t at = 3 * (static_cast<size_t>(out.y) * image.width + out.x);
-      distance = std::max(
-          distance, std::abs(image.data[at + c] / 255.0 - double{colour[c]}));
-    }
-    const double score = 1.0 - distance;
+    const size_t at = 3 * (static_cast<size_t>(out.y) * image.width + out.x);
+    const double score = 1.0 - Distance(&image.data[at], colour.data());
     out.classes.push_back(
         {.label = classes[i].label,
          .score = score,

@@ -12,29 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/mutex.h"
 #include "engine/engine.h"
+#include "tests/server/gate.h"
 
 namespace ovdiff::server {
-
-// Stops callers until it is opened. Thread-safe.
-class Gate {
- public:
-  void Close();
-  void Open();
-  // Until open, or `control` says stop.
-  absl::Status Pass(const CallControl& control);
-  // How many wait now.
-  int num_waiting() const;
-  // Until `count` wait, no more and no less. False after ten seconds.
-  bool AwaitWaiting(int count) const;
-
- private:
-  mutable Mutex mutex_;
-  CondVar changed_;
-  bool is_open_ ABSL_GUARDED_BY(mutex_) = true;
-  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
-};
 
 class FakeEngine final : public engine::Engine {
  public:
@@ -78,6 +59,10 @@ class FakeEngine final : public engine::Engine {
   absl::StatusOr<std::vector<engine::PictureMasks>> MakePictureMasks(
       const SupportSet& support, absl::Span<const int> wanted,
       const PrototypeOptions& options, const CallControl& control) override;
+  // The more alike the picture's first pixel and the name's colour.
+  absl::StatusOr<std::vector<double>> CompareWithNames(
+      const Image& picture, absl::Span<const std::string> names,
+      const CallControl& control) override;
   absl::StatusOr<std::shared_ptr<const engine::LoadedPrototypes>>
   LoadPrototypes(const PrototypeSet& set) override;
   absl::StatusOr<engine::Segmentation> Segment(

@@ -6,7 +6,7 @@
 #include "engine/base/mutex.h"
 #include "engine/base/status_macros.h"
 #include "store/store_admin.h"
-#include "tests/server/fake_engine.h"
+#include "tests/server/gate.h"
 
 namespace ovdiff::server {
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -11,6 +10,7 @@
 #include "server/job_request.h"
 #include "server/source_pictures.h"
 #include "store/store_admin.h"
+#include "tests/server/given_pictures_fixture.h"
 #include "tests/server/pack_client.h"
 #include "tests/server/test_server.h"
 
@@ -20,91 +20,6 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr uint32_t kRed = 0xE02020;
-constexpr uint32_t kBlue = 0x2020E0;
-// Not red, but near enough to be taken for it.
-constexpr uint32_t kOrange = 0xE06820;
-
-// A PNG of `width` x `height`, object in the left `columns`.
-std::string LeftMask(int width, int height, int columns) {
-  Mask mask{.width = width, .height = height, .data = {}};
-  for (int i = 0; i < width * height; ++i) {
-    mask.data.push_back(i % width < columns ? 1 : 0);
-  }
-  return EncodeMaskPng(mask).value();
-}
-
-// 8 x 8: `colour` in the masked left half, `other` in the right one.
-v1::GivenPicture Masked(uint32_t colour, uint32_t other) {
-  v1::GivenPicture picture;
-  *picture.mutable_image() = SolidImage(8, 8, other, colour);
-  picture.set_mask(LeftMask(8, 8, 4));
-  return picture;
-}
-
-v1::GivenPicture Unmasked(uint32_t colour) {
-  v1::GivenPicture picture;
-  *picture.mutable_image() = SolidImage(8, 8, colour);
-  return picture;
-}
-
-class GivenPicturesTest : public ::testing::Test {
- protected:
-  static v1::AddClassesRequest Request(const std::string& name) {
-    return AddRequest("shop", {name});
-  }
-  v1::ClassProgress Build(const v1::AddClassesRequest& request) {
-    std::vector<v1::AddClassesResponse> messages;
-    const grpc::Status status = server_->Add(request, &messages);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return messages.empty() ? v1::ClassProgress()
-                            : messages.back().job().classes(0);
-  }
-  // Whether `colour` is taken for a class of the vocabulary.
-  static bool IsFound(TestServer& server, uint32_t colour,
-                      const std::string& vocabulary = "shop") {
-    v1::SegmentRequest request;
-    request.set_vocabulary(vocabulary);
-    request.set_label_map_format(v1::LABEL_MAP_FORMAT_RAW_U16);
-    *request.mutable_image() = SolidImage(4, 4, colour);
-    v1::SegmentResponse response;
-    const grpc::Status status = server.Segment(request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.label_map().data().find_first_not_of('\0') !=
-           std::string::npos;
-  }
-  store::SupportRecord Support(const std::string& text) const {
-    auto record = store_->GetSupportSet(store::SupportKey(
-        text, engine_.GeneratorFingerprint(engine_.info().generation)));
-    EXPECT_TRUE(record.ok()) << text << ": " << record.status();
-    return record.ok() ? *record : store::SupportRecord();
-  }
-  store::ClassEntry Entry() const {
-    return store_->GetVocabulary({.name = "shop"}, 0)->classes.at(0);
-  }
-  // Expects AddClasses to refuse `request`, naming `field`.
-  std::string ExpectRefused(const v1::AddClassesRequest& request,
-                            const std::string& field) {
-    std::vector<v1::AddClassesResponse> messages;
-    const grpc::Status status = server_->Add(request, &messages);
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
-        << field << ": " << status.error_message();
-    const auto bad = FindDetail<google::rpc::BadRequest>(Details(status));
-    EXPECT_TRUE(bad.has_value());
-    if (bad.has_value()) {
-      EXPECT_EQ(bad->field_violations(0).field(), field);
-    }
-    EXPECT_THAT(status.error_message(), HasSubstr(field));
-    EXPECT_EQ(engine_.num_painted, 0);
-    return status.error_message();
-  }
-
-  FakeEngine engine_;
-  std::unique_ptr<store::PrototypeStore> store_ = store::NewInMemoryStore();
-  std::unique_ptr<TestServer> server_ =
-      std::make_unique<TestServer>(engine_, *store_);
-};
 
 TEST_F(GivenPicturesTest, MaskedPicturesAloneMakeAClass) {
   v1::AddClassesRequest request = Request("vase");
@@ -247,116 +162,6 @@ TEST_F(GivenPicturesTest, NegativesAreBackground) {
   EXPECT_EQ(failed.error().code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(failed.error().message(),
               HasSubstr("negative \"invisible car\""));
-}
-
-TEST_F(GivenPicturesTest, RefusesPicturesThatAreNotSound) {
-  const std::string at = "classes[0].pictures[1]";
-  const auto refused = [&](const v1::GivenPicture& picture,
-                           const std::string& field) {
-    v1::AddClassesRequest request = Request("vase");
-    *request.mutable_classes(0)->add_pictures() = Masked(kRed, kBlue);
-    *request.mutable_classes(0)->add_pictures() = picture;
-    return ExpectRefused(request, field);
-  };
-  EXPECT_THAT(refused({}, at + ".image"), HasSubstr("missing"));
-  v1::GivenPicture picture = Unmasked(kRed);
-  picture.mutable_image()->set_encoded("no picture");
-  refused(picture, at + ".image");
-  picture = Masked(kRed, kBlue);
-  picture.set_mask(LeftMask(8, 6, 4));
-  EXPECT_THAT(refused(picture, at + ".mask"),
-              testing::AllOf(HasSubstr("8x6"), HasSubstr("8x8")));
-  picture.set_mask(LeftMask(8, 8, 0));
-  EXPECT_THAT(refused(picture, at + ".mask"), HasSubstr("no object pixel"));
-  picture.set_mask("no mask");
-  refused(picture, at + ".mask");
-  EXPECT_THAT(refused(Masked(kRed, kBlue), at),
-              HasSubstr("the same as classes[0].pictures[0]"));
-  // The same picture with another mask is another one.
-  picture.set_mask(LeftMask(8, 8, 2));
-  v1::AddClassesRequest request = Request("vase");
-  *request.mutable_classes(0)->add_pictures() = Masked(kRed, kBlue);
-  *request.mutable_classes(0)->add_pictures() = picture;
-  request.set_validate_only(true);
-  std::vector<v1::AddClassesResponse> messages;
-  EXPECT_TRUE(server_->Add(request, &messages).ok());
-  EXPECT_EQ(store_->Stats()->num_support_sets, 0);
-  request.set_validate_only(false);
-  v1::GivenPicture& negative =
-      *request.mutable_classes(0)->add_negatives()->mutable_picture();
-  negative = Unmasked(kBlue);
-  negative.set_mask(LeftMask(9, 8, 4));
-  ExpectRefused(request, "classes[0].negatives[0].picture.mask");
-}
-
-TEST_F(GivenPicturesTest, BoundsWhatIsDecoded) {
-  ServerOptions options = TestOptions();
-  options.limits.max_image_pixels = 100;
-  server_ = std::make_unique<TestServer>(engine_, *store_, options);
-  v1::AddClassesRequest request = Request("vase");
-  for (uint32_t i = 0; i < 26; ++i) {
-    *request.mutable_classes(0)->add_pictures() = Unmasked(i);
-  }
-  EXPECT_THAT(ExpectRefused(request, "classes"),
-              testing::AllOf(HasSubstr("1664"), HasSubstr("1600")));
-}
-
-TEST_F(GivenPicturesTest, RefusesSpecsThatContradictThemselves) {
-  const auto refused = [&](const std::string& field, auto change) {
-    v1::AddClassesRequest request = Request("vase");
-    change(*request.mutable_classes(0));
-    return ExpectRefused(request, field);
-  };
-  refused("classes[0].synonyms[1]", [](v1::ClassSpec& spec) {
-    spec.add_synonyms("jar");
-    spec.add_synonyms(" JAR ");
-  });
-  refused("classes[0].synonyms[0]",
-          [](v1::ClassSpec& spec) { spec.add_synonyms("Vase"); });
-  refused("classes[0].synonyms[0]",
-          [](v1::ClassSpec& spec) { spec.add_synonyms("two\nlines"); });
-  refused("classes[0].synonyms", [](v1::ClassSpec& spec) {
-    for (int i = 0; i < 9; ++i) {
-      spec.add_synonyms(absl::StrCat("jar ", i));
-    }
-  });
-  refused("classes[0].negatives[0].prompt", [](v1::ClassSpec& spec) {
-    spec.add_synonyms("jar");
-    spec.add_negatives()->set_prompt("jar");
-  });
-  refused("classes[0].negatives[0].prompt",
-          [](v1::ClassSpec& spec) { spec.add_negatives()->set_prompt(""); });
-  refused("classes[0].negatives[0]",
-          [](v1::ClassSpec& spec) { spec.add_negatives(); });
-  refused("classes[0].negatives[0].prompt", [](v1::ClassSpec& spec) {
-    std::string words = "w";
-    for (int i = 0; i < 20; ++i) {
-      words += " w";
-    }
-    spec.add_negatives()->set_prompt(words);
-  });
-  refused("classes[0].only_given_pictures",
-          [](v1::ClassSpec& spec) { spec.set_only_given_pictures(true); });
-  refused("classes[0].only_given_pictures", [](v1::ClassSpec& spec) {
-    spec.set_only_given_pictures(true);
-    spec.add_synonyms("jar");
-    *spec.add_pictures() = Unmasked(kRed);
-  });
-  refused("classes[0].negatives", [](v1::ClassSpec& spec) {
-    spec.set_kind(v1::CLASS_KIND_STUFF);
-    spec.add_negatives()->set_prompt("jar");
-  });
-  refused("classes[0].pictures", [](v1::ClassSpec& spec) {
-    for (uint32_t i = 0; i < 65; ++i) {
-      *spec.add_pictures() = Unmasked(i);
-    }
-  });
-  v1::AddClassesRequest request = Request("vase");
-  request.mutable_options()->set_num_pictures(200);
-  request.mutable_classes(0)->add_synonyms("jar");
-  request.mutable_classes(0)->add_negatives()->set_prompt("cup");
-  EXPECT_THAT(ExpectRefused(request, "classes[0]"),
-              testing::AllOf(HasSubstr("600"), HasSubstr("512")));
 }
 
 TEST_F(GivenPicturesTest, AJobGoesOnAfterARestartWithItsPictures) {

@@ -75,6 +75,21 @@ v1::Job TestServer::Add(const std::string& vocabulary_name,
   return messages.empty() ? v1::Job() : messages.back().job();
 }
 
+std::string TestServer::ExpectAddRefused(const v1::AddClassesRequest& request,
+                                         const std::string& field) {
+  std::vector<v1::AddClassesResponse> messages;
+  const grpc::Status status = Add(request, &messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+      << field << ": " << status.error_message();
+  EXPECT_TRUE(messages.empty());
+  const auto bad = FindDetail<google::rpc::BadRequest>(Details(status));
+  EXPECT_TRUE(bad.has_value());
+  if (bad.has_value()) {
+    EXPECT_EQ(bad->field_violations(0).field(), field);
+  }
+  return status.error_message();
+}
+
 grpc::Status TestServer::Segment(const v1::SegmentRequest& request,
                                  v1::SegmentResponse* response) {
   grpc::ClientContext context;

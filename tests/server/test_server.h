@@ -42,6 +42,10 @@ class TestServer {
   // As above; the last message's job. Fails the test on an error.
   v1::Job Add(const std::string& vocabulary,
               const std::vector<std::string>& names);
+  // Expects AddClasses to refuse `request` at once, naming `field`. What it
+  // says.
+  std::string ExpectAddRefused(const v1::AddClassesRequest& request,
+                               const std::string& field);
   grpc::Status Segment(const v1::SegmentRequest& request,
                        v1::SegmentResponse* response);
   // Body of an HTTP GET on the admin port, code in `*code`.

@@ -1,5 +1,6 @@
 // The whole path on the trained weights of the repository: words in, labelled
 // pixels out.
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/engine.h"
@@ -46,6 +47,13 @@ TEST(DemoBundle, FindsThePaintedObjectInAPaintedPicture) {
   generation.seed = 5;  // A picture that neither class was made of.
   auto picture = (*engine)->PaintSupportSet("bag", generation, {}, nullptr);
   ASSERT_TRUE(picture.ok()) << picture.status();
+  const std::vector<std::string> names = {"sandal", "bag", "trousers"};
+  auto cosines =
+      (*engine)->CompareWithNames(picture->pictures[0].image, names, {});
+  ASSERT_TRUE(cosines.ok()) << cosines.status();
+  EXPECT_THAT(*cosines, testing::SizeIs(3));
+  EXPECT_EQ(std::max_element(cosines->begin(), cosines->end()),
+            cosines->begin() + 1);
   SegmentOptions options = (*engine)->info().segment;
   options.prefilter.enabled = false;
   auto answer =
