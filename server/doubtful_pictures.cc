@@ -52,10 +52,9 @@ absl::StatusOr<std::vector<v1::DoubtfulPicture>> FindDoubtfulPictures(
   std::vector<std::string> names = OwnNames(digested);
   const auto num_own = static_cast<int64_t>(names.size());
   names.insert(names.end(), others.begin(), others.end());
-  OVDIFF_ASSIGN_OR_RETURN(const std::vector<SupportPicture> pictures,
-                          LoadGivenPictures(digested,
-                                            engine.info().picture_size, limits,
-                                            store));
+  OVDIFF_ASSIGN_OR_RETURN(
+      const std::vector<SupportPicture> pictures,
+      LoadGivenPictures(digested, engine.info().picture_size, limits, store));
   for (int i = 0; i < digested.pictures_size(); ++i) {
     if (!digested.pictures(i).mask().empty()) {
       continue;

@@ -1,17 +1,17 @@
 #include "engine/ops/kmeans.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "engine/base/status_macros.h"
+#include "engine/ops/kmeans_random.h"
 
 namespace ovdiff::engine {
 namespace {
@@ -71,7 +71,7 @@ struct KMeansSolver::Impl {
         d(rows.size(1)),
         chunk_rows(std::max<int64_t>(
             1, (rows.is_cpu() ? kCpuChunkBytes : kGpuChunkBytes) / (4 * d))),
-        random(static_cast<uint32_t>(options.seed ^ (options.seed >> 32))) {}
+        random(options.seed) {}
 
   // f(first row, [r, D]) over all rows.
   template <typename F>
@@ -86,8 +86,6 @@ struct KMeansSolver::Impl {
   void Lloyd();
   void Final();
 
-  double NextUniform();
-  int64_t NextRow();
   std::vector<int64_t> DrawCandidates();
   torch::Tensor DistancesToCandidates(const torch::Tensor& candidates) const;
   void AddSeed(int64_t row, const torch::Tensor& distances);
@@ -101,7 +99,7 @@ struct KMeansSolver::Impl {
   const int64_t n;
   const int64_t d;
   const int64_t chunk_rows;
-  std::mt19937 random;
+  KMeansRandom random;
   Phase phase = Phase::kStatistics;
 
   torch::Tensor origin;    // [D] float32
@@ -155,51 +153,19 @@ absl::Status KMeansSolver::Impl::Statistics() {
   return absl::OkStatus();
 }
 
-// numpy's RandomState.random_sample(): 53 bits of two draws, in [0, 1).
-double KMeansSolver::Impl::NextUniform() {
-  const uint32_t high = random() >> 5;
-  const uint32_t low = random() >> 6;
-  return (high * 0x1.0p26 + low) * 0x1.0p-53;
-}
-
-// numpy's RandomState.randint(n): a draw's lowest bits, again until they are
-// below n. More rows than 32 bits can tell do not fit anywhere.
-int64_t KMeansSolver::Impl::NextRow() {
-  const auto most = static_cast<uint32_t>(n - 1);
-  const uint32_t mask = most == 0 ? 0 : ~uint32_t{0} >> std::countl_zero(most);
-  uint32_t row = 0;
-  do {
-    row = n > 1 ? random() & mask : 0;
-  } while (row > most);
-  return row;
-}
-
 // Greedy k-means++ (Arthur and Vassilvitskii 2007, section 5): of a few rows
 // drawn with probability proportional to their squared distance to the nearest
 // seed, the one that leaves the smallest sum of such distances. Empty if all
 // rows are seeds or equal to one.
 std::vector<int64_t> KMeansSolver::Impl::DrawCandidates() {
   if (seeds.empty()) {
-    return {NextRow()};
+    return {random.Below(n)};
   }
   const torch::Tensor host = closest.cpu();
-  const float* weights = host.const_data_ptr<float>();
-  std::vector<double> cumulated(n);
-  double total = 0;
-  int64_t last = -1;
-  for (int64_t i = 0; i < n; ++i) {
-    total += weights[i];
-    cumulated[i] = total;
-    last = weights[i] > 0 ? i : last;
-  }
-  std::vector<int64_t> candidates;
   const int trials = 2 + static_cast<int>(std::log(options.num_clusters));
-  for (int i = 0; i < trials && last >= 0; ++i) {
-    const auto it = std::upper_bound(cumulated.begin(), cumulated.end(),
-                                     NextUniform() * total);
-    candidates.push_back(std::min<int64_t>(it - cumulated.begin(), last));
-  }
-  return candidates;
+  return random.ByWeight(
+      absl::MakeConstSpan(host.const_data_ptr<float>(), static_cast<size_t>(n)),
+      trials);
 }
 
 // [N, L] float32 squared distances to rows `candidates` [L]; exactly 0 for
