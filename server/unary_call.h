@@ -74,7 +74,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Queue() {
     Executor::Task task;
     task.run = [this] { Run(); };
-    task.drop = [this](absl::Status status) { End(std::move(status)); };
+    task.drop = [this](const absl::Status& status) { End(status); };
     task.deadline = scope_.control.deadline;
     task.bytes = bytes_;
     auto ticket = executor_.Submit(std::move(task));
@@ -90,10 +90,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     if (status.ok()) {
       status = handler_(scope_);
     }
-    End(std::move(status));
+    End(status);
   }
 
-  void End(absl::Status status) {
+  void End(const absl::Status& status) {
     if (status.ok()) {
       scope_.record.metrics().MessageSent(scope_.record.method());
     }

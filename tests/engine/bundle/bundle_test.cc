@@ -39,9 +39,9 @@ TEST_F(BundleTest, ReadsTheNumbersOfThePaper) {
   EXPECT_EQ(bundle->spaces[1].window.max_size, 800);
   EXPECT_EQ(bundle->spaces[2].layer, -2);
   EXPECT_EQ(bundle->prefilter.input_size, 224);
-  ASSERT_TRUE(bundle->maskcut.has_value());
-  EXPECT_EQ(bundle->maskcut->space, "dino");
-  EXPECT_EQ(bundle->maskcut->input_size, 480);
+  const MaskCutSpec maskcut = bundle->maskcut.value_or(MaskCutSpec());
+  EXPECT_EQ(maskcut.space, "dino");
+  EXPECT_EQ(maskcut.input_size, 480);
   EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
   EXPECT_EQ(bundle->prefilter.folder, (folder_ / "clip").string());
   EXPECT_EQ(bundle->generation.num_pictures, 32);  // the method's default
@@ -129,13 +129,13 @@ TEST_F(BundleTest, CutlerIsThereWhereItIsNamed) {
   fs::create_directory(folder_ / "cutler");
   const auto bundle = Read([](json& d) { d["cutler"] = CutlerKey(); });
   ASSERT_TRUE(bundle.ok()) << bundle.status();
-  ASSERT_TRUE(bundle->cutler.has_value());
-  EXPECT_EQ(bundle->cutler->folder, (folder_ / "cutler").string());
-  EXPECT_EQ(bundle->cutler->short_side, 800);
-  EXPECT_EQ(bundle->cutler->max_long_side, 1333);
+  const CutlerSpec cutler = bundle->cutler.value_or(CutlerSpec());
+  EXPECT_EQ(cutler.folder, (folder_ / "cutler").string());
+  EXPECT_EQ(cutler.short_side, 800);
+  EXPECT_EQ(cutler.max_long_side, 1333);
   // detectron2's numbers, of 0…255.
-  EXPECT_NEAR(bundle->cutler->normalization.mean[0] * 255, 123.675, 1e-9);
-  EXPECT_NEAR(bundle->cutler->normalization.deviation[2] * 255, 57.375, 1e-9);
+  EXPECT_NEAR(cutler.normalization.mean[0] * 255, 123.675, 1e-9);
+  EXPECT_NEAR(cutler.normalization.deviation[2] * 255, 57.375, 1e-9);
   // Masks by it are a choice, not the default.
   EXPECT_EQ(bundle->prototype.mask_source, "maskcut");
 }
