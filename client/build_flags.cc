@@ -55,8 +55,9 @@ void AddBuildFlags(CLI::App& command, BuildFlags& flags) {
       ->group(group);
   command
       .add_option("--space", flags.spaces,
-                  "Make prototypes in this feature space only (sd, dino, "
-                  "clip); may be repeated")
+                  "Make prototypes in this feature space only, one of those "
+                  "that `ovdiff info` names; may be repeated. Classes that are "
+                  "to be told apart need one in common")
       ->allow_extra_args(false)
       ->group(group);
 }

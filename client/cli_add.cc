@@ -87,7 +87,17 @@ std::string StateWord(v1::JobState state) {
   return word;
 }
 
-void Warn(const v1::Job& job, std::ostream& err) {
+// Its path where `files` has it.
+std::string PictureName(const v1::ClassProgress& progress, int index,
+                        const GivenFiles& files) {
+  const auto found = files.find(progress.name());
+  return found != files.end() &&
+                 static_cast<size_t>(index) < found->second.size()
+             ? found->second[index]
+             : absl::StrCat("given picture ", index + 1);
+}
+
+void Warn(const v1::Job& job, const GivenFiles& files, std::ostream& err) {
   for (const v1::ClassProgress& progress : job.classes()) {
     for (const v1::SimilarClass& similar : progress.similar()) {
       err << absl::StrFormat("warning: \"%s\" can be taken for \"%s\" (%.2f)\n",
@@ -96,16 +106,17 @@ void Warn(const v1::Job& job, std::ostream& err) {
     }
     for (const v1::DoubtfulPicture& picture : progress.doubtful_pictures()) {
       err << absl::StrFormat(
-          "warning: given picture %d of \"%s\" may not show it: CLIP finds "
-          "\"%s\" there; if it does, give it with a mask\n",
-          picture.index() + 1, Printable(progress.name()),
-          Printable(picture.found()));
+          "warning: %s may not show \"%s\": CLIP finds \"%s\" there; if it "
+          "does, give it with a mask\n",
+          PictureName(progress, picture.index(), files),
+          Printable(progress.name()), Printable(picture.found()));
     }
   }
 }
 
-void PrintJob(const v1::Job& job, const Session& session) {
-  Warn(job, session.console.err);
+void PrintJob(const v1::Job& job, const Session& session,
+              const GivenFiles& files = {}) {
+  Warn(job, files, session.console.err);
   if (session.flags.json) {
     session.Print(ToJson(job));
     return;
@@ -204,7 +215,7 @@ int RunAdd(const AddFlags& flags, Session& session) {
   if (!job.ok()) {
     return session.Fail(job.status());
   }
-  PrintJob(*job, session);
+  PrintJob(*job, session, ListGivenFiles(flags.shown_by, request));
   return ExitCodeOf(*job);
 }
 

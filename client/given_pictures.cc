@@ -132,26 +132,31 @@ absl::Status ForEachValue(
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<v1::GivenPicture>> ReadGivenPictures(
-    const std::string& path, int64_t max_bytes) {
-  std::vector<fs::path> files = {path};
+// What ReadGivenPictures() reads.
+absl::StatusOr<std::vector<fs::path>> PictureFiles(const std::string& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) {
-    auto listed = ListFolder(path);
-    if (!listed.ok()) {
-      return listed.status();
-    }
-    files = *std::move(listed);
-  } else if (IsMask(path)) {
+    return ListFolder(path);
+  }
+  if (IsMask(path)) {
     return absl::InvalidArgumentError(absl::StrCat(
         path,
         " is a mask; name the picture that it belongs to, and it comes "
         "along"));
   }
+  return std::vector<fs::path>{path};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<v1::GivenPicture>> ReadGivenPictures(
+    const std::string& path, int64_t max_bytes) {
+  const auto files = PictureFiles(path);
+  if (!files.ok()) {
+    return files.status();
+  }
   std::vector<v1::GivenPicture> pictures;
-  for (const fs::path& file : files) {
+  for (const fs::path& file : *files) {
     auto picture = ReadPicture(file, max_bytes);
     if (!picture.ok()) {
       return picture.status();
@@ -210,6 +215,23 @@ absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
                      ": shrink the pictures, or add the classes one by one"));
   }
   return absl::OkStatus();
+}
+
+GivenFiles ListGivenFiles(const ClassSpecFlags& flags,
+                          v1::AddClassesRequest request) {
+  GivenFiles files;
+  // A folder that is gone by now has its pictures unnamed.
+  ForEachValue(
+      flags.given, &request,
+      [&](v1::ClassSpec& spec, const std::string& path) {
+        const auto listed = PictureFiles(path);
+        for (const fs::path& file : listed.value_or(std::vector<fs::path>())) {
+          files[spec.name()].push_back(file.string());
+        }
+        return listed.status();
+      })
+      .IgnoreError();
+  return files;
 }
 
 }  // namespace ovdiff::client

@@ -3,6 +3,7 @@
 #define OVDIFF_CLIENT_GIVEN_PICTURES_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,12 @@ struct ClassSpecFlags {
 // `max_bytes`; errors of files as above.
 absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
                             v1::AddClassesRequest* request);
+
+// The paths of each class's given pictures by its name, in the order in which
+// they are in a request that FillClassSpecs() has filled by these `flags`.
+using GivenFiles = std::map<std::string, std::vector<std::string>>;
+GivenFiles ListGivenFiles(const ClassSpecFlags& flags,
+                          v1::AddClassesRequest request);
 
 }  // namespace ovdiff::client
 

@@ -216,8 +216,8 @@ class Engine {
       const PrototypeOptions& options, const CallControl& control) = 0;
 
   // Of each name, what the prefilter goes by: the cosine of CLIP's embeddings
-  // of the picture and of "a {name}". In the order of `names`; fails as
-  // Segment().
+  // of the picture and of "a {name}". In the order of `names`. Bulk work; fails
+  // as Segment().
   virtual absl::StatusOr<std::vector<double>> CompareWithNames(
       const Image& picture, absl::Span<const std::string> names,
       const CallControl& control) = 0;

@@ -13,11 +13,12 @@
 
 namespace ovdiff::server {
 
-// Of the pictures of a digested spec that came without a mask, those that the
-// prefilter's first stage would drop the class from: CLIP finds the class, or
-// one of its synonyms, in them less than the mean of the vocabulary's things
-// (at most 100 of them). A mask says where the object is, so CLIP is not asked.
-// None of stuff, nor where the vocabulary has no other thing. Fails as
+// Of the pictures of a digested spec that came without a mask, those in which
+// CLIP finds the class (the best of its prompt and synonyms) less than the mean
+// of it and the vocabulary's other things, by their prompts: the 100 of the
+// lowest labels, if there are more. About what the prefilter's first stage
+// drops classes by. A mask says where the object is, so CLIP is not asked. None
+// of stuff, nor where the vocabulary has no other thing. Fails as
 // LoadGivenPictures() and Engine::CompareWithNames().
 absl::StatusOr<std::vector<v1::DoubtfulPicture>> FindDoubtfulPictures(
     const v1::ClassSpec& digested, const store::Vocabulary& vocabulary,

@@ -73,12 +73,12 @@ class JobQueue {
   absl::Status Publish(const JobPtr& job, const std::vector<int>& indices,
                        const std::vector<store::NewClass>& classes,
                        v1::CacheHit hit);
-  // Fills in which others the finished classes `indices` can be taken for, and
-  // which given pictures may not show them. Not being able to say changes
-  // nothing else.
+  // Fills in which others the finished classes `indices` can be taken for. Not
+  // being able to say changes nothing else.
   void Forecast(const JobPtr& job, const std::vector<int>& indices);
-  // The second half of Forecast().
-  void Doubt(const JobPtr& job, int index);
+  // Fills in which given pictures may not show the job's finished classes, once
+  // all of them are there to be compared with. Likewise.
+  void Doubt(const JobPtr& job);
   void FailClass(const JobPtr& job, int index, const absl::Status& status);
   void EndJob(const JobPtr& job);
   void Save(const JobPtr& job);

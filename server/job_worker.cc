@@ -73,6 +73,7 @@ void JobQueue::RunJob(const JobPtr& job) {
   }
   // Stopped: the record says what is left, for the next start.
   if (!IsStopping() || job->is_cancelled()) {
+    Doubt(job);
     EndJob(job);
   }
 }
@@ -187,7 +188,6 @@ void JobQueue::Forecast(const JobPtr& job, const std::vector<int>& indices) {
   for (const int index : indices) {
     index_of[request.classes(index).name()] = index;
     names.insert(request.classes(index).name());
-    Doubt(job, index);
   }
   const auto find = [&]() -> absl::StatusOr<SimilarClasses> {
     OVDIFF_ASSIGN_OR_RETURN(const auto vocabulary,
@@ -227,35 +227,41 @@ void JobQueue::Forecast(const JobPtr& job, const std::vector<int>& indices) {
   }
 }
 
-void JobQueue::Doubt(const JobPtr& job, int index) {
+void JobQueue::Doubt(const JobPtr& job) {
   const v1::AddClassesRequest& request = job->request();
-  const auto find = [&]() -> absl::StatusOr<std::vector<v1::DoubtfulPicture>> {
+  const auto find =
+      [&](int index) -> absl::StatusOr<std::vector<v1::DoubtfulPicture>> {
     OVDIFF_ASSIGN_OR_RETURN(const auto vocabulary,
                             cache_.GetVocabulary(request.vocabulary(), 0));
     return FindDoubtfulPictures(request.classes(index), *vocabulary,
                                 options_.limits, store_, engine_,
                                 job->control());
   };
-  const auto doubtful = find();
-  if (!doubtful.ok()) {
-    if (!absl::IsCancelled(doubtful.status())) {
+  for (int index = 0; index < request.classes_size(); ++index) {
+    if (job->class_stage(index) != v1::CLASS_STAGE_DONE) {
+      continue;
+    }
+    const auto doubtful = find(index);
+    if (absl::IsCancelled(doubtful.status())) {
+      return;
+    }
+    if (!doubtful.ok()) {
       Log(LogLevel::kWarning, "doubtful_pictures_failed",
           {{"job", job->id()}, {"error", doubtful.status().ToString()}});
+      continue;
     }
-    return;
+    job->ModifyClass(index, [&](v1::ClassProgress& progress) {
+      progress.mutable_doubtful_pictures()->Assign(doubtful->begin(),
+                                                   doubtful->end());
+    });
+    if (!doubtful->empty()) {
+      Log(LogLevel::kWarning, "pictures_doubtful",
+          {{"job", job->id()},
+           {"vocabulary", request.vocabulary()},
+           {"index", index},
+           {"pictures", doubtful->size()}});
+    }
   }
-  if (doubtful->empty()) {
-    return;
-  }
-  job->ModifyClass(index, [&](v1::ClassProgress& progress) {
-    progress.mutable_doubtful_pictures()->Assign(doubtful->begin(),
-                                                 doubtful->end());
-  });
-  Log(LogLevel::kWarning, "pictures_doubtful",
-      {{"job", job->id()},
-       {"vocabulary", request.vocabulary()},
-       {"index", index},
-       {"pictures", doubtful->size()}});
 }
 
 void JobQueue::FailClass(const JobPtr& job, int index,

@@ -94,16 +94,16 @@ grpc::ServerUnaryReactor* VocabularyServiceImpl::RemoveClasses(
     grpc::CallbackServerContext* context,
     const v1::RemoveClassesRequest* request,
     v1::RemoveClassesResponse* response) {
-  return UnaryCall::Start(
-      CallOptions({kUnary, kService, "RemoveClasses"}), context,
-      [this, request, response](CallScope& call) {
-        const absl::Status status = Remove(*request, *response);
-        if (status.ok()) {
-          call.record.Note("vocabulary", request->vocabulary());
-          call.record.Note("version", response->version());
-        }
-        return status;
-      });
+  return UnaryCall::Start(CallOptions({kUnary, kService, "RemoveClasses"}),
+                          context, [this, request, response](CallScope& call) {
+                            absl::Status status = Remove(*request, *response);
+                            if (status.ok()) {
+                              call.record.Note("vocabulary",
+                                               request->vocabulary());
+                              call.record.Note("version", response->version());
+                            }
+                            return status;
+                          });
 }
 
 grpc::ServerUnaryReactor* VocabularyServiceImpl::ListVocabularies(

@@ -168,6 +168,26 @@ class Optional(unittest.TestCase):
         self.assertTrue(bundle["spaces"][3]["optional"])
         self.assertIn("cutler", bundle)
 
+    def test_weights_of_another_network_are_refused(self):
+        part = self.manifest["optional"]["mae"]
+        shaped = lambda shape: types.SimpleNamespace(shape=shape)  # noqa: E731
+        state = {key: shaped(tuple(shape)) for key, shape in part["holds"].items()}
+        state |= {"decoder_embed.weight": shaped((384, 768)), "mask_token": shaped((1, 1, 384)), "epoch": 3}
+        self.assertEqual(set(part["holds"]), set(sd15_fetch.select(state, "mae.pth", "mae", part)))
+        for wrong in ({"pos_embed": shaped((1, 197, 768))}, {"patch_embed.proj.weight": 1}):
+            with self.subTest(wrong), self.assertRaises(SystemExit) as caught:
+                sd15_fetch.select(state | wrong, "mae.pth", "mae", part)
+            self.assertIn(f"mae.pth is not what --mae wants: {next(iter(wrong))} should be", str(caught.exception))
+
+    def test_a_section_that_somebody_changed_stays(self):
+        self.run_main("--cutler", str(self.source))
+        bundle = json.loads((self.root / "bundle.json").read_text())
+        with mock.patch.object(sd15_fetch, "HERE", self.root):
+            bundle["cutler"]["short_side"] = 640
+            (self.root / "bundle.json").write_text(json.dumps(bundle))
+            sd15_fetch.write_bundle(self.manifest, self.root, json.loads((self.root / "fetched.json").read_text()))
+        self.assertEqual(640, json.loads((self.root / "bundle.json").read_text())["cutler"]["short_side"])
+
     def test_a_later_fetch_keeps_it_and_checks_it(self):
         self.run_main("--cutler", str(self.source))
         lock = json.loads((self.root / "fetched.json").read_text())

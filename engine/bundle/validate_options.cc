@@ -273,10 +273,11 @@ WindowOptions ResolveWindows(const WindowOptions& windows,
 std::vector<std::string> ResolveSpaces(
     const std::vector<std::string>& requested, const Bundle& bundle) {
   std::vector<std::string> spaces;
-  for (const std::string& name : SpaceNames(bundle)) {
-    if (requested.empty() || std::find(requested.begin(), requested.end(),
-                                       name) != requested.end()) {
-      spaces.push_back(name);
+  for (const SpaceSpec& space : bundle.spaces) {
+    const bool named = std::find(requested.begin(), requested.end(),
+                                 space.name) != requested.end();
+    if (requested.empty() ? !space.optional : named) {
+      spaces.push_back(space.name);
     }
   }
   return spaces;

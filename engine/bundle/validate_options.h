@@ -27,8 +27,9 @@ absl::Status ValidateOptions(const SegmentOptions& options,
 WindowOptions ResolveWindows(const WindowOptions& windows,
                              const Bundle& bundle);
 
-// `requested`, or all of the bundle's spaces if it is empty, in the bundle's
-// order. REQUIRES: validated.
+// Where prototypes are made: the spaces that are `requested`, or those of the
+// bundle that are not optional if it is empty; in the bundle's order. REQUIRES:
+// validated.
 std::vector<std::string> ResolveSpaces(
     const std::vector<std::string>& requested, const Bundle& bundle);
 

@@ -54,17 +54,17 @@ Prefilter::Prefilter(const PrefilterSpec& spec, const ModelSet& models,
       cache_(kTextCacheBytes) {}
 
 absl::Status Prefilter::OnDevice(absl::FunctionRef<absl::Status()> work,
-                                 const CallControl& control,
-                                 absl::Duration* queued) {
+                                 Turns& turns) {
   absl::Duration waited;
-  const absl::Status status = scheduler_.Run(work, control, &waited);
-  *queued += waited;
+  absl::Status status = turns.bulk
+                            ? scheduler_.RunBulk(work, turns.control, &waited)
+                            : scheduler_.Run(work, turns.control, &waited);
+  turns.queued += waited;
   return status;
 }
 
 absl::StatusOr<Embedding> Prefilter::EmbedPicture(const Image& image,
-                                                  const CallControl& control,
-                                                  absl::Duration* queued) {
+                                                  Turns& turns) {
   OVDIFF_ASSIGN_OR_RETURN(const Image squashed, SquashForClip(image, spec_));
   std::shared_ptr<const Embedding> embedding;
   OVDIFF_RETURN_IF_ERROR(OnDevice(
@@ -75,7 +75,7 @@ absl::StatusOr<Embedding> Prefilter::EmbedPicture(const Image& image,
           return absl::OkStatus();
         });
       },
-      control, queued));
+      turns));
   return *embedding;
 }
 
@@ -116,8 +116,7 @@ absl::Status Prefilter::EmbedOnDevice(
 }
 
 absl::StatusOr<Prefilter::Embeddings> Prefilter::EmbedTexts(
-    const std::vector<std::string>& texts, const CallControl& control,
-    absl::Duration* queued) {
+    const std::vector<std::string>& texts, Turns& turns) {
   Embeddings result(texts.size());
   std::vector<size_t> missing;
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -133,9 +132,8 @@ absl::StatusOr<Prefilter::Embeddings> Prefilter::EmbedTexts(
       batch.push_back(texts[missing[first + i]]);
     }
     Embeddings embedded(count);
-    OVDIFF_RETURN_IF_ERROR(
-        OnDevice([&] { return EmbedOnDevice(batch, absl::MakeSpan(embedded)); },
-                 control, queued));
+    OVDIFF_RETURN_IF_ERROR(OnDevice(
+        [&] { return EmbedOnDevice(batch, absl::MakeSpan(embedded)); }, turns));
     for (size_t i = 0; i < count; ++i) {
       cache_.Insert(batch[i], embedded[i]);
       result[missing[first + i]] = std::move(embedded[i]);
@@ -146,9 +144,9 @@ absl::StatusOr<Prefilter::Embeddings> Prefilter::EmbedTexts(
 
 absl::StatusOr<std::vector<double>> Prefilter::Cosines(
     const Embedding& picture, const std::vector<std::string>& texts,
-    const CallControl& control, absl::Duration* queued) {
+    Turns& turns) {
   OVDIFF_ASSIGN_OR_RETURN(const Embeddings embeddings,
-                          EmbedTexts(texts, control, queued));
+                          EmbedTexts(texts, turns));
   std::vector<double> cosines;
   cosines.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -165,35 +163,43 @@ absl::StatusOr<std::vector<double>> Prefilter::Cosines(
 
 absl::StatusOr<std::vector<double>> Prefilter::CompareWithNames(
     const Image& image, absl::Span<const std::string> names,
-    const CallControl& control, absl::Duration* queued) {
-  OVDIFF_ASSIGN_OR_RETURN(const Embedding picture,
-                          EmbedPicture(image, control, queued));
+    const CallControl& control) {
+  Turns turns{.control = control, .bulk = true};
+  OVDIFF_ASSIGN_OR_RETURN(const Embedding picture, EmbedPicture(image, turns));
   std::vector<std::string> singles;
   for (const std::string& name : names) {
     singles.push_back(Single(name));
   }
-  return Cosines(picture, singles, control, queued);
+  return Cosines(picture, singles, turns);
 }
 
 absl::StatusOr<std::vector<bool>> Prefilter::Keep(
     const Image& image, absl::Span<const SegmentClass> classes,
     const PrefilterOptions& options, const CallControl& control,
     absl::Duration* queued) {
+  Turns turns{.control = control};
+  auto kept = KeepInTurns(image, classes, options, turns);
+  *queued += turns.queued;
+  return kept;
+}
+
+absl::StatusOr<std::vector<bool>> Prefilter::KeepInTurns(
+    const Image& image, absl::Span<const SegmentClass> classes,
+    const PrefilterOptions& options, Turns& turns) {
   const std::vector<size_t> things = ThingsByName(classes);
   std::vector<bool> kept(classes.size(), true);
   // One class cannot be filtered out: it would be kept whatever the picture.
   if (!options.enabled || things.size() <= 1) {
     return kept;
   }
-  OVDIFF_ASSIGN_OR_RETURN(const Embedding picture,
-                          EmbedPicture(image, control, queued));
+  OVDIFF_ASSIGN_OR_RETURN(const Embedding picture, EmbedPicture(image, turns));
   std::vector<std::string> singles;
   for (const size_t thing : things) {
     kept[thing] = false;
     singles.push_back(Single(classes[thing].name));
   }
   OVDIFF_ASSIGN_OR_RETURN(const std::vector<double> cosines,
-                          Cosines(picture, singles, control, queued));
+                          Cosines(picture, singles, turns));
   const std::vector<size_t> likely =
       LikelyClasses(cosines, static_cast<size_t>(options.max_classes));
   std::vector<std::string> names;
@@ -202,7 +208,7 @@ absl::StatusOr<std::vector<bool>> Prefilter::Keep(
   }
   const Subsets subsets = ListSubsets(names, options.articles);
   OVDIFF_ASSIGN_OR_RETURN(const std::vector<double> fits,
-                          Cosines(picture, subsets.texts, control, queued));
+                          Cosines(picture, subsets.texts, turns));
   const auto best = static_cast<size_t>(
       std::max_element(fits.begin(), fits.end()) - fits.begin());
   for (const size_t member : subsets.members[best]) {

@@ -42,29 +42,36 @@ class Prefilter {
                                          const CallControl& control,
                                          absl::Duration* queued);
 
-  // Of each name, the cosine that stage 1 goes by.
+  // Of each name, the cosine that stage 1 goes by. Bulk work: Segment calls go
+  // before it.
   absl::StatusOr<std::vector<double>> CompareWithNames(
       const Image& image, absl::Span<const std::string> names,
-      const CallControl& control, absl::Duration* queued);
+      const CallControl& control);
 
  private:
   using Embeddings = std::vector<std::shared_ptr<const Embedding>>;
 
-  absl::Status OnDevice(absl::FunctionRef<absl::Status()> work,
-                        const CallControl& control, absl::Duration* queued);
-  absl::StatusOr<Embedding> EmbedPicture(const Image& image,
-                                         const CallControl& control,
-                                         absl::Duration* queued);
+  // How a call gets its turns on the device.
+  struct Turns {
+    const CallControl& control;
+    bool bulk = false;
+    absl::Duration queued = absl::ZeroDuration();  // Spent waiting.
+  };
+
+  absl::Status OnDevice(absl::FunctionRef<absl::Status()> work, Turns& turns);
+  absl::StatusOr<Embedding> EmbedPicture(const Image& image, Turns& turns);
   // In the order of `texts`; from the cache where they are there.
   absl::StatusOr<Embeddings> EmbedTexts(const std::vector<std::string>& texts,
-                                        const CallControl& control,
-                                        absl::Duration* queued);
+                                        Turns& turns);
   absl::Status EmbedOnDevice(absl::Span<const std::string> texts,
                              absl::Span<std::shared_ptr<const Embedding>> out);
   // Cosines of the picture to each text.
   absl::StatusOr<std::vector<double>> Cosines(
       const Embedding& picture, const std::vector<std::string>& texts,
-      const CallControl& control, absl::Duration* queued);
+      Turns& turns);
+  absl::StatusOr<std::vector<bool>> KeepInTurns(
+      const Image& image, absl::Span<const SegmentClass> classes,
+      const PrefilterOptions& options, Turns& turns);
 
   const PrefilterSpec& spec_;
   const ModelSet& models_;

@@ -1,11 +1,11 @@
 #include "engine/pipeline/segment_classes.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/bundle/validate_options.h"
 #include "engine/pipeline/loaded_prototypes.h"
 
 namespace ovdiff::engine {
@@ -45,7 +45,13 @@ absl::StatusOr<std::vector<std::string>> CommonSpaces(
     absl::Span<const SegmentClass> classes, const SegmentOptions& options,
     const Bundle& bundle) {
   std::vector<std::string> common;
-  for (const std::string& space : ResolveSpaces(options.spaces, bundle)) {
+  for (const SpaceSpec& spec : bundle.spaces) {
+    const std::string& space = spec.name;
+    if (!options.spaces.empty() &&
+        std::find(options.spaces.begin(), options.spaces.end(), space) ==
+            options.spaces.end()) {
+      continue;
+    }
     bool everywhere = true;
     for (const SegmentClass& item : classes) {
       if (PrototypesOf(item).FindSpace(space) != nullptr) {

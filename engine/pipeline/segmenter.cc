@@ -77,8 +77,7 @@ absl::StatusOr<std::vector<double>> Segmenter::CompareWithNames(
     const Image& picture, absl::Span<const std::string> names,
     const CallControl& control) {
   OVDIFF_RETURN_IF_ERROR(CheckImage(picture));
-  absl::Duration queued;
-  return prefilter_.CompareWithNames(picture, names, control, &queued);
+  return prefilter_.CompareWithNames(picture, names, control);
 }
 
 absl::StatusOr<Explanation> Segmenter::Explain(

@@ -213,12 +213,20 @@ TEST_F(CliExplainTest, AddWarnsOfConfusionAndOfPictures) {
       err_.str(),
       HasSubstr("warning: \"twin\" can be taken for \"other twin\" (0.97)\n"));
   EXPECT_THAT(err_.str(),
-              HasSubstr("warning: given picture 3 of \"twin\" may not show it: "
-                        "CLIP finds \"mug\" there; if it does, give it with a "
+              HasSubstr("warning: given picture 3 may not show \"twin\": CLIP "
+                        "finds \"mug\" there; if it does, give it with a "
                         "mask\n"));
   EXPECT_EQ(server_.add_requests[0].similar_threshold(), 0.9);
+  fs::create_directory(folder_ / "twins");
+  for (const char* name : {"c.png", "a.png", "b.png"}) {
+    fs::copy_file(photo_, folder_ / "twins" / name);
+  }
+  EXPECT_EQ(Run({"add", "twin", "-v", "shop", "--given",
+                 (folder_ / "twins").string()}),
+            kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr("twins/c.png may not show \"twin\": CLIP"));
   EXPECT_EQ(Run({"add", "twin", "-v", "shop", "--json"}), kExitOk);
-  EXPECT_FALSE(server_.add_requests[1].has_similar_threshold());
+  EXPECT_FALSE(server_.add_requests[2].has_similar_threshold());
   EXPECT_EQ(Json::parse(out_.str())["classes"][0]["similar"][0]["name"],
             "other twin");
   EXPECT_EQ(Json::parse(out_.str())["classes"][0]["doubtful_pictures"][0],

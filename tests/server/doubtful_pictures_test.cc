@@ -63,9 +63,41 @@ TEST_F(DoubtfulPicturesTest, NamesWhatIsFoundInstead) {
 
 TEST_F(DoubtfulPicturesTest, IsSaidAgainOfAClassThatIsLinked) {
   Send(AddRequest("shop", {"blue car"}));
-  Add("red boat", {Given(kBlue)});
   EXPECT_THAT(Add("red boat", {Given(kBlue)}),
               ElementsAre(Pair(0, "blue car")));
+  const int encoded = engine_.num_encoded;
+  EXPECT_THAT(Add("red boat", {Given(kBlue)}),
+              ElementsAre(Pair(0, "blue car")));
+  EXPECT_EQ(engine_.num_encoded, encoded);
+}
+
+// Each is compared with the other, whichever was built first.
+TEST_F(DoubtfulPicturesTest, SwappedPicturesOfOneRequest) {
+  v1::AddClassesRequest request = AddRequest("shop", {"red boat", "blue car"});
+  for (int i = 0; i < 2; ++i) {
+    v1::ClassSpec& spec = *request.mutable_classes(i);
+    spec.set_only_given_pictures(true);
+    *spec.add_pictures() = Given(i == 0 ? kBlue : kRed);
+  }
+  const v1::Job job = Send(request);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(job.classes(i).doubtful_pictures_size(), 1) << i;
+    EXPECT_EQ(job.classes(i).doubtful_pictures(0).found(),
+              i == 0 ? "blue car" : "red boat");
+  }
+}
+
+TEST_F(DoubtfulPicturesTest, ASynonymIsTheClassToo) {
+  Send(AddRequest("shop", {"green bus"}));
+  v1::AddClassesRequest request = AddRequest("shop", {"red boat"});
+  request.mutable_classes(0)->add_synonyms("blue boat");
+  *request.mutable_classes(0)->add_pictures() = Given(kBlue);
+  EXPECT_THAT(Send(request).classes(0).doubtful_pictures(), IsEmpty());
+}
+
+TEST_F(DoubtfulPicturesTest, NotBeingAbleToSayChangesNothingElse) {
+  Send(AddRequest("shop", {"blue car unnameable"}));
+  EXPECT_THAT(Add("red boat", {Given(kBlue)}), IsEmpty());
 }
 
 TEST_F(DoubtfulPicturesTest, AMaskSaysWhereTheObjectIs) {
@@ -74,6 +106,9 @@ TEST_F(DoubtfulPicturesTest, AMaskSaysWhereTheObjectIs) {
   const Mask mask{.width = 8, .height = 8, .data = std::vector<uint8_t>(64, 1)};
   masked.set_mask(EncodeMaskPng(mask).value());
   EXPECT_THAT(Add("red boat", {masked, Given(kRed)}), IsEmpty());
+  // Pictures keep their places in the request.
+  EXPECT_THAT(Add("green boat", {masked, Given(kBlue)}),
+              ElementsAre(Pair(1, "blue car")));
 }
 
 TEST_F(DoubtfulPicturesTest, NothingToCompareWithNothingSaid) {

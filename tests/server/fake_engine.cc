@@ -235,6 +235,9 @@ absl::StatusOr<std::vector<double>> FakeEngine::CompareWithNames(
   OVDIFF_RETURN_IF_ERROR(control.Check());
   std::vector<double> cosines;
   for (const std::string& name : names) {
+    if (absl::StrContains(name, "unnameable")) {
+      return absl::InternalError("CLIP gave NaN");
+    }
     const uint32_t rgb = PromptColour(name);
     const float colour[] = {static_cast<float>(rgb >> 16) / 255,
                             static_cast<float>(rgb >> 8 & 255) / 255,

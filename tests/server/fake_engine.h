@@ -59,7 +59,8 @@ class FakeEngine final : public engine::Engine {
   absl::StatusOr<std::vector<engine::PictureMasks>> MakePictureMasks(
       const SupportSet& support, absl::Span<const int> wanted,
       const PrototypeOptions& options, const CallControl& control) override;
-  // The more alike the picture's first pixel and the name's colour.
+  // The more alike the picture's first pixel and the name's colour; names with
+  // the word "unnameable" fail with kInternal.
   absl::StatusOr<std::vector<double>> CompareWithNames(
       const Image& picture, absl::Span<const std::string> names,
       const CallControl& control) override;

@@ -123,7 +123,7 @@ def read_checkpoint(path):
     torch = import_or_fail("torch", f"to convert {path.name}")
     numpy = import_or_fail("numpy", f"to convert {path.name}")
     core = getattr(numpy, "_core", None) or numpy.core
-    allowed = [numpy.ndarray, numpy.dtype]
+    allowed = [argparse.Namespace, numpy.ndarray, numpy.dtype]  # MAE's keeps its flags
     allowed += [type(numpy.dtype(kind)) for kind in ("float32", "float64", "int64")]
     allowed += [(getattr(core.multiarray, name), f"{module}.{name}")
                 for module in ArrayUnpickler.ARRAYS for name in ("_reconstruct", "scalar")]
@@ -138,15 +138,21 @@ def save_optional(source, target, name, part):
     checkpoint = read_checkpoint(source)
     torch = import_or_fail("torch", f"to convert {source.name}")
     from safetensors.torch import save_file
-    state = checkpoint.get("model", checkpoint)
+    chosen = select(checkpoint.get("model", checkpoint), source.name, name, part)
     tensors = {key: torch.as_tensor(value).detach().clone().contiguous()
-               for key, value in state.items()
-               if hasattr(value, "shape") and not key.startswith(tuple(part["left_out"]))}
-    for key, shape in part["holds"].items():
-        found = list(tensors[key].shape) if key in tensors else "nothing of that name"
-        if found != shape:
-            fail(f"{source.name} is not what --{name} wants: {key} should be {shape}, found {found}")
+               for key, value in chosen.items()}
     save_file(tensors, target, metadata={"format": "pt"})
+
+
+def select(state, file, name, part):
+    """The arrays that --`name` keeps; fails where `file` does not hold what `part` says."""
+    chosen = {key: value for key, value in state.items()
+              if hasattr(value, "shape") and not key.startswith(tuple(part["left_out"]))}
+    for key, shape in part["holds"].items():
+        found = list(chosen[key].shape) if key in chosen else "nothing of that name"
+        if found != shape:
+            fail(f"{file} is not what --{name} wants: {key} should be {shape}, found {found}")
+    return chosen
 
 
 def optional_target(name):
@@ -176,7 +182,7 @@ def write_bundle(manifest, root, lock):
     for name, part in manifest["optional"].items():
         if optional_target(name) not in lock:
             continue
-        document |= part.get("keys", {})
+        document = part.get("keys", {}) | document  # what somebody changed stays
         space = part.get("space")
         if space and space["name"] not in [s["name"] for s in document["spaces"]]:
             document["spaces"].append(space)
