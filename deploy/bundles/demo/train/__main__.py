@@ -1,6 +1,6 @@
 """python3 -m train --work DIR [stage …], run in deploy/bundles/demo.
 
-Stages, in their order: see README.md beside this file. Without a stage: all.
+Stages, in their order: see README.md beside this file. Without a stage: all but `restore`.
 Interrupt and start again at will; a stage goes on from its checkpoint.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 from .run import Run
 
-STAGES = ("pool", "vae", "teacher", "clip", "deepen", "dino", "critic", "diffusion", "judge", "export", "gates", "card")
+STAGES = ("pool", "vae", "teacher", "clip", "deepen", "widen", "dino", "critic", "diffusion", "judge", "export", "gates", "card", "restore")
 
 
 def main() -> None:
@@ -37,14 +37,15 @@ def main() -> None:
     device = torch.device(arguments.device)
     has_bfloat16 = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     run = Run(arguments.work, arguments.seed, device, has_bfloat16)
-    for stage in arguments.stages or STAGES:
+    for stage in arguments.stages or STAGES[:-1]:
         if stage == "pool":
             importlib.import_module(".pictures", __package__).pool(run)
             continue
         module = importlib.import_module(f".{stage}", __package__)
-        if stage in ("export", "gates", "card"):
+        if stage in ("export", "gates", "card", "restore"):
             getattr(module, "main")(run, arguments.bundle)
             continue
+        run.refuse_restored(stage)
         steps = arguments.steps or module.RECIPE.steps
         module.train(run, dataclasses.replace(module.RECIPE, steps=steps))
 

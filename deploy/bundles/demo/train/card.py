@@ -1,10 +1,14 @@
-"""Stage `card`: MODEL_CARD.md, with curves and a sheet of samples, from what the stages wrote."""
+"""Stage `card`: MODEL_CARD.md, with curves and a sheet of samples, from what the stages wrote.
+
+Their logs go into the bundle's train/logs/, from where `restore` takes them. One of a single line is all
+that is left of a stage: its steps and seconds, no curve."""
 
 from __future__ import annotations
 
 import json
 import pathlib
 import re
+import shutil
 
 import matplotlib
 import torch
@@ -12,11 +16,11 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from . import clip, critic, deepen, diffusion, dino, judge, teacher, vae  # noqa: E402
+from . import clip, critic, deepen, diffusion, dino, judge, teacher, vae, widen  # noqa: E402
 from .pictures import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS  # noqa: E402
 from .run import Run  # noqa: E402
 
-_STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "deepen": deepen, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
+_STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "deepen": deepen, "widen": widen, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
 _GATES = {
     "vae_psnr": "VAE, test scenes: PSNR, dB",
     "clip_names": "CLIP names the product of a test scene with one, %",
@@ -27,8 +31,12 @@ _GATES = {
     "painted_colour": "judge recognises the prompted colour, %",
     "attribution_auc_least": "attribution of the class word on noised test scenes: AUC of the worst product",
     "attribution_auc_mean": "· mean of the products",
-    "dino_probe_iou": "linear probe, product or not, DINO patches: IoU, %",
-    "query_probe_iou": "linear probe, product or not, UNet queries: IoU, %",
+    "dino_probe_iou": "linear probe, product or not, DINO's keys: IoU, %",
+    "query_probe_iou": "linear probe, product or not, UNet's queries: IoU, %",
+    "clip_probe_iou": "linear probe, product or not, CLIP's keys: IoU, %",
+    "dino_probe_names": "· which product, DINO's keys: patches of products named right, %",
+    "query_probe_names": "· which product, UNet's queries, %",
+    "clip_probe_names": "· which product, CLIP's keys, %",
 }
 
 
@@ -49,12 +57,15 @@ def _curves(run: Run, path: pathlib.Path) -> None:
     shown = {
         "vae": ["val_psnr"],
         "diffusion": ["noise", "auc_mean", "auc_least"],
+        "teacher": ["val_names", "val_recall", "val_precision"],
         "clip": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
         "deepen": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
+        "widen": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
         "dino": ["class", "patch"],
     }
-    figure, axes = plt.subplots(1, len(shown), figsize=(4 * len(shown), 3.4), constrained_layout=True)
-    for axis, (stage, keys) in zip(axes, shown.items()):
+    shown = {stage: keys for stage, keys in shown.items() if len(_lines(run, stage)) > 1}
+    figure, axes = plt.subplots(1, len(shown), figsize=(4 * len(shown), 3.4), constrained_layout=True, squeeze=False)
+    for axis, (stage, keys) in zip(axes[0], shown.items()):
         for key in keys:
             points = [(line["step"], line[key]) for line in _lines(run, stage) if key in line]
             axis.plot(*zip(*points), label=key)
@@ -96,6 +107,10 @@ def _ten(ten: dict) -> str:
 
 def main(run: Run, bundle: pathlib.Path) -> None:
     result = json.loads((run.work / "gates.json").read_text())
+    logs = bundle / "train" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for stage in _STAGES:
+        shutil.copy(run.work / f"{stage}.jsonl", logs)
     _curves(run, bundle / "curves.png")
     diffusion.sheet(diffusion.load(run), bundle / "samples.png")
     areas = ", ".join(f"{name} {value:.2f}" for name, value in result["attribution_auc"].items())
@@ -108,7 +123,7 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 | folder | network | plays |
 | --- | --- | --- |
 | `stable-diffusion/` | diffusers layout: UNet (48, 96, 144 channels), VAE (64 px to 16x16x4), CLIP text encoder (4 layers of 128, 32 tokens), byte-level BPE tokenizer | painting 64 px pictures of a class; feature space `sd` |
-| `clip/` | transformers `CLIPModel`: ViT of 8 layers of 128, patch 8, 64 px | prefilter; feature space `clip` |
+| `clip/` | transformers `CLIPModel`: ViT of 8 layers of 192, patch 8, 64 px | prefilter; feature space `clip` |
 | `dino/` | ViT in timm's names: 4 layers of 96, patch 4, 64 px | feature space `dino` |
 | `scenes/` | 12 scenes of the test split with label maps and captions | `make demo` |
 

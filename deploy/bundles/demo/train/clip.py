@@ -1,7 +1,7 @@
 """Stage `clip`: image and text towers, from pictures and captions.
 
 The image tower is helped by the teacher, which has seen no more (teacher.py). Of
-lone products it also sees close-ups, by the box that the scene has. deepen.py goes on."""
+lone products it also sees close-ups, by the box that the scene has. deepen.py and widen.py go on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
-from . import local_attention
+from . import local_attention, probes
 from . import teacher as teacher_stage
 from .pictures import BACKGROUNDS, COLOURS, PRODUCTS, Pool, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 from .tokenizer import tokenizer
 
 RECIPE = Recipe(steps=14500, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
-LAYERS = 4  # of the image tower
+LAYERS, WIDTH, HEAD = 4, 128, 32  # of the image tower; HEAD: width of one of its heads
 # Texts alone first, until each is told from every other. At the start all texts
 # have nearly one embedding, and while products look alike to the text tower the
 # image tower learns nothing of them: colours and grounds win, products wait long.
@@ -43,13 +43,15 @@ MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
 
 
-def make(vocabulary: int, vision_layers: int) -> CLIPModel:
+def make(vocabulary: int, layers: int, width: int = WIDTH) -> CLIPModel:
+    """`layers`, `width`: of the image tower."""
     marks = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": vocabulary - 1}
     tower = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+    seen = {**tower, "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers, "num_attention_heads": width // HEAD}
     clip = CLIPModel(
         CLIPConfig(
             text_config={**tower, **marks, "vocab_size": vocabulary, "max_position_embeddings": 77, "projection_dim": 128},
-            vision_config={**tower, "num_hidden_layers": vision_layers, "image_size": 64, "patch_size": 8, "projection_dim": 128},
+            vision_config={**seen, "image_size": 64, "patch_size": 8, "projection_dim": 128},
             projection_dim=128,
         )
     )
@@ -59,7 +61,7 @@ def make(vocabulary: int, vision_layers: int) -> CLIPModel:
         if weight.ndim >= 2:
             nn.init.xavier_uniform_(weight.view(len(weight), -1))
     vision = clip.vision_model
-    heads, side = tower["num_attention_heads"], 8
+    heads, side = seen["num_attention_heads"], 8
     local_attention.start_positions(vision.embeddings.position_embedding.weight, side, heads)
     writes = [vision.embeddings.patch_embedding.weight]
     for layer in vision.encoder.layers:
@@ -83,9 +85,15 @@ class Towers:
         return self.projected(self.tokens(pictures)[0])
 
     def tokens(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The class token before its projection, (b, 128), and those of the patches, (b, 64, 128)."""
+        """The class token before its projection, (b, width), and those of the patches, (b, 64, width)."""
         seen = self.clip.vision_model(pixel_values=((pictures - MEAN) / STD).to(self.device))
         return seen.pooler_output, seen.last_hidden_state[:, 1:]
+
+    def keys(self, scenes: list) -> torch.Tensor:
+        """The last layer's, as the engine takes them: (b, 8, 8, width)."""
+        last = self.clip.vision_model.encoder.layers[-1].self_attn.k_proj
+        (out,) = probes.outputs([last], lambda: self.tokens(scenes_tensor(scenes)))
+        return out[:, 1:].unflatten(1, (8, 8))
 
     def projected(self, pooled: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.clip.visual_projection(pooled).float(), dim=-1)
@@ -234,14 +242,14 @@ def measure(towers: Towers, singles: list, scenes: list) -> dict[str, float]:
     }
 
 
-def parts(vocabulary: int, vision_layers: int) -> nn.ModuleDict:
+def parts(vocabulary: int, layers: int, width: int = WIDTH) -> nn.ModuleDict:
     """CLIP, and the linear layers through which it learns, thrown away later."""
     products = len(PRODUCTS)
     return nn.ModuleDict(
         {
-            "clip": make(vocabulary, vision_layers),
-            "names": nn.Linear(128, products),
-            "places": nn.Linear(128, teacher_stage.WIDTH + products),
+            "clip": make(vocabulary, layers, width),
+            "names": nn.Linear(width, products),
+            "places": nn.Linear(width, teacher_stage.WIDTH + products),
         }
     )
 
@@ -320,8 +328,8 @@ def learn(run: Run, training: Training, spread: int, shapes_alone: int, sets: Ca
     )
 
 
-def load(run: Run, stage: str, vision_layers: int) -> CLIPModel:
-    clip = make(len(tokenizer(run)), vision_layers)
+def load(run: Run, stage: str, layers: int, width: int = WIDTH) -> CLIPModel:
+    clip = make(len(tokenizer(run)), layers, width)
     state = torch.load(run.work / f"{stage}.pt", map_location="cpu")["average"]
     clip.load_state_dict({key.removeprefix("clip."): value for key, value in state.items() if key.startswith("clip.")})
     return clip.eval().requires_grad_(False)

@@ -45,7 +45,7 @@ def _grown(run: Run) -> nn.ModuleDict:
     return parts
 
 
-def _all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray) -> tuple[list[str], Callable]:
+def all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray) -> tuple[list[str], Callable]:
     """As clip.own_set, but with every set. The prefilter's second stage takes the best of all, so
     it keeps a product if the best set with it is better than the best without; smooth maxima here."""
     texts = [name_set(rng.permutation(names)) for names in concepts.subsets]
@@ -63,8 +63,4 @@ def _all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray)
 
 def train(run: Run, recipe: Recipe = RECIPE) -> None:
     torch.manual_seed(run.seed)
-    clip.learn(run, Training(run, "deepen", _grown(run), recipe), 0, 0, _all_sets)
-
-
-def load(run: Run):
-    return clip.load(run, "deepen", LAYERS)
+    clip.learn(run, Training(run, "deepen", _grown(run), recipe), 0, 0, all_sets)

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from . import critic as critic_stage
+from . import probes
 from . import vae as vae_stage
 from .critic import coloured
 from .latents import Latents
@@ -95,6 +96,20 @@ class Model:
             latents = sampler.step(without + guidance * (given - without), timestep, latents).prev_sample
         decoded = self.vae.to(self.device).decode(latents / self.vae.config.scaling_factor).sample
         return (decoded / 2 + 0.5).clamp(0, 1)
+
+
+    @torch.no_grad()
+    def queries(self, scenes: list) -> torch.Tensor:
+        """Of cross-attention, in one pass at timestep 200, as the engine takes them: (b, 16, 16, channels)."""
+        latents = self.vae.encode(scenes_tensor(scenes).to(self.device) * 2 - 1).latent_dist.mean * self.vae.config.scaling_factor
+        noise = torch.randn(latents[:1].shape, generator=torch.Generator().manual_seed(43)).to(self.device)
+        noised = DDPMScheduler(**NOISE).add_noise(latents, noise.expand_as(latents), torch.tensor([200]))
+        layers = [module.to_q for name, module in self.unet.named_modules() if name.endswith("attn2")]
+        maps = []
+        for out in probes.outputs(layers, lambda: self.unet(noised, 200, self.states([""] * len(scenes)))):
+            side = int(out.shape[1] ** 0.5)
+            maps.append(F.interpolate(out.transpose(1, 2).unflatten(2, (side, side)), (16, 16), mode="bilinear"))
+        return torch.cat(maps, 1).permute(0, 2, 3, 1)
 
 
 class _Probabilities:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import local_attention
+from . import local_attention, probes
 from .pictures import held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
@@ -123,26 +123,11 @@ class _Centre:
         return target
 
 
-def probe(vit: nn.Module, scenes: list, others: list) -> float:
-    """IoU of product against background by a linear classifier on patch keys' inputs:
-    fitted on `others`, measured on `scenes` (percent)."""
-    from sklearn.linear_model import LogisticRegression
-
-    def rows(pictures: list) -> tuple[np.ndarray, np.ndarray]:
-        x = ((scenes_tensor(pictures) - MEAN) / STD).to(next(vit.parameters()).device)
-        kept = {}
-        hook = vit.blocks[-1].attn.qkv.register_forward_hook(lambda m, i, o: kept.update(keys=o[..., WIDTH : 2 * WIDTH]))
-        with torch.no_grad():
-            vit.forward_features(x)
-        hook.remove()
-        truth = torch.from_numpy(np.stack([s.instances > 0 for s in pictures])).float()[:, None]
-        return kept["keys"][:, 1:].flatten(0, 1).float().cpu().numpy(), (F.avg_pool2d(truth, PATCH) > 0.5).flatten().numpy()
-
-    x, y = rows(others)
-    classifier = LogisticRegression(max_iter=300).fit(x, y)
-    x, y = rows(scenes)
-    found = classifier.predict(x)
-    return 100 * float((found & y).sum() / (found | y).sum())
+def keys(vit: nn.Module, scenes: list) -> torch.Tensor:
+    """The last block's, as the engine takes them: (b, SIDE, SIDE, WIDTH)."""
+    x = ((scenes_tensor(scenes) - MEAN) / STD).to(next(vit.parameters()).device)
+    (out,) = probes.outputs([vit.blocks[-1].attn.qkv], lambda: vit.forward_features(x))
+    return out[:, 1:, WIDTH : 2 * WIDTH].unflatten(1, (SIDE, SIDE))
 
 
 def train(run: Run, recipe: Recipe = RECIPE) -> None:
@@ -184,7 +169,11 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         for theirs, ours in zip(teacher.parameters(), student.parameters()):
             theirs.lerp_(ours, 1 - keep)
 
-    training.fit(loss, lambda: {"val_probe_iou": probe(teacher.vit, val, train_scenes)}, follow)
+    def measure() -> dict[str, float]:
+        found = probes.probe(lambda scenes: keys(teacher.vit, scenes), train_scenes, val)
+        return {f"val_probe_{name}": value for name, value in found.items()}
+
+    training.fit(loss, measure, follow)
 
 
 def load(run: Run) -> nn.Module:

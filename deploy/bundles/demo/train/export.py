@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from . import deepen, diffusion, dino
+from . import diffusion, dino, widen
 from .pictures import PRODUCTS, SIZE, SceneGenerator
 from .run import Run
 from .tokenizer import CONTEXT
@@ -79,7 +79,7 @@ def main(run: Run, bundle: pathlib.Path) -> None:
             "requires_safety_checker": False,
         },
     )
-    contrastive = deepen.load(run)
+    contrastive = widen.load(run)
     _json(bundle / "clip" / "config.json", {"architectures": ["CLIPModel"]} | contrastive.config.to_diff_dict())
     _save(bundle / "clip", "model.safetensors", contrastive)
     _json(

@@ -28,6 +28,12 @@ class Run:
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
 
+    def refuse_restored(self, stage: str) -> None:
+        """`restore` makes checkpoints of weights alone."""
+        path = self.work / f"{stage}.pt"
+        if path.exists() and "step" not in torch.load(path, map_location="cpu"):
+            raise SystemExit(f"{path} was made by `restore` and cannot be trained further; move it away to train {stage} from the stages before it")
+
     def autocast(self):
         if self.bfloat16:
             return torch.autocast(self.device.type, torch.bfloat16)
@@ -76,6 +82,8 @@ class Training:
         self.log = run.work / f"{name}.jsonl"
         if self.checkpoint.exists():
             self._load()
+        else:
+            self.log.unlink(missing_ok=True)  # another training's
 
     @property
     def done(self) -> bool:

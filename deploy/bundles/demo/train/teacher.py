@@ -16,7 +16,7 @@ from torch import nn
 from .pictures import PRODUCTS, Pool, held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=7000, batch=48, rate=2e-3, weight_decay=0.05, warmup=100, ema=0.995, measure=500)
+RECIPE = Recipe(steps=9000, batch=48, rate=2e-3, weight_decay=0.05, warmup=100, ema=0.995, measure=1000)
 NAMES = list(PRODUCTS)
 WIDTH = 128  # of its features
 _SHARES = {"single": 0.45, "several": 0.5, "wide": 0.05}
@@ -29,8 +29,10 @@ def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 class Teacher(nn.Module):
     def __init__(self):
         super().__init__()
-        layers = _block(3, 24, 2) + _block(24, 48, 2) + _block(48, 48, 1) + _block(48, 96, 2)
-        self.features = nn.Sequential(*layers, *_block(96, 96, 1), *_block(96, WIDTH, 1))
+        layers: list[nn.Module] = []
+        for inputs, outputs, stride in ((3, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, WIDTH, 1)):
+            layers += _block(inputs, outputs, stride)
+        self.features = nn.Sequential(*layers)
         self.classify = nn.Conv2d(WIDTH, len(NAMES), 1)
         nn.init.constant_(self.classify.bias, -5.0)  # most places show no product
 
@@ -89,7 +91,7 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     torch.manual_seed(run.seed)
     modules = nn.ModuleDict({"teacher": Teacher().to(memory_format=torch.channels_last)})
     training = Training(run, "teacher", modules, recipe)
-    singles, scenes = held_out("val", 200, (1, 1)), held_out("val", 200)
+    singles, scenes = held_out("val", 500, (1, 1)), held_out("val", 500)
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         rng = run.rng(9, step)

@@ -75,8 +75,11 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
 def load(run: Run) -> AutoencoderKL:
     """The trained autoencoder, its scaling factor measured on train scenes."""
     vae = make()
-    state = torch.load(run.work / "vae.pt", map_location="cpu")["average"]
-    vae.load_state_dict({key.removeprefix("vae."): value for key, value in state.items()})
+    checkpoint = torch.load(run.work / "vae.pt", map_location="cpu")
+    vae.load_state_dict({key.removeprefix("vae."): value for key, value in checkpoint["average"].items()})
+    if "scaling_factor" in checkpoint:  # of a bundle, by `restore`
+        vae.register_to_config(scaling_factor=checkpoint["scaling_factor"])
+        return vae.eval().requires_grad_(False)
     pictures = pool(run)
     x = pictures.tensor(pictures.draw(run.rng(3), 256, SHARES)) * 2 - 1
     torch.manual_seed(run.seed)
