@@ -48,8 +48,9 @@ def given(scene, name: str, masked: bool) -> vocab_pb.GivenPicture:
     return picture
 
 
-def choose(generator: SceneGenerator, name: str, count: int) -> list:
-    """The first scenes that show the product well."""
+def choose(name: str, count: int, others: bool) -> list:
+    """The first scenes of the train split that show the product well, alone or among others."""
+    generator = SceneGenerator("train") if others else SceneGenerator("train", objects=(1, 1), names=(name,))
     chosen, index = [], 0
     while len(chosen) < count:
         scene = generator.scene(index)
@@ -96,26 +97,26 @@ def ways(name: str, shown: list) -> dict[str, vocab_pb.ClassSpec]:
     }
 
 
-def measure_given(bench: Bench, names: list[str], count: int) -> list[dict]:
-    train = SceneGenerator("train")
+def measure_given(bench: Bench, names: list[str], count: int, others: bool) -> list[dict]:
     rows = []
     for name in names:
-        shown = choose(train, name, count)
+        shown = choose(name, count, others)
         row = {"class": name, "iou": {}}
         for way, spec in ways(name, shown).items():
             vocabulary = f"{name}-{way}".replace(" ", "-").replace(",", "")
-            others = [vocab_pb.ClassSpec(name=other) for other in PRODUCTS if other != name]
-            bench.add(vocabulary, [spec, *others])
+            rest = [vocab_pb.ClassSpec(name=other) for other in PRODUCTS if other != name]
+            bench.add(vocabulary, [spec, *rest])
             row["iou"][way] = bench.iou(vocabulary, name)
             print(f"{name:12} {way:20} {100 * row['iou'][way]:5.1f}", flush=True)
         rows.append(row)
+    for way in rows[0]["iou"]:
+        print(f"{'mean':12} {way:20} {100 * np.mean([row['iou'][way] for row in rows]):5.1f}", flush=True)
     return rows
 
 
 def measure_negatives(bench: Bench, name: str, against: list[str], count: int) -> dict:
-    train = SceneGenerator("train")
     pictures = [given(scene, other, True) for other in against
-                for scene in choose(train, other, max(1, count // len(against)))]
+                for scene in choose(other, max(1, count // len(against)), others=False)]
     specs = {
         "alone": vocab_pb.ClassSpec(name=name),
         "negative prompts": vocab_pb.ClassSpec(
@@ -137,6 +138,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", nargs="+", default=["sneaker", "bag", "dress"], choices=PRODUCTS)
     parser.add_argument("--given", type=int, default=5, help="given pictures per class (default 5)")
+    parser.add_argument("--others", action="store_true", help="given pictures may show other products too (default: the class alone)")
     parser.add_argument("--negatives-of", default="sneaker", choices=PRODUCTS)
     parser.add_argument("--negatives", nargs="+", default=["sandal", "ankle boot"], choices=PRODUCTS)
     parser.add_argument("--scenes", type=int, default=100, help="test scenes (default 100)")
@@ -153,10 +155,10 @@ def main() -> None:
                             bundle=arguments.bundle) as server:
             with harness.Client(server.address()) as client:
                 bench = Bench(client, scenes, arguments.pictures, arguments.seed)
-                given_rows = measure_given(bench, arguments.classes, arguments.given)
+                given_rows = measure_given(bench, arguments.classes, arguments.given, arguments.others)
                 negatives = measure_negatives(bench, arguments.negatives_of, arguments.negatives,
                                               arguments.given)
-    result = {"format": 1, "scenes": arguments.scenes, "given_per_class": arguments.given,
+    result = {"format": 1, "scenes": arguments.scenes, "given_per_class": arguments.given, "others_in_given": arguments.others,
               "painted_per_prompt": arguments.pictures, "seed": arguments.seed,
               "bundle": arguments.bundle.name, "given": given_rows, "negatives": negatives}
     if arguments.out:

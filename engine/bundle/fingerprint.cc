@@ -277,6 +277,7 @@ Sha256Digest EncoderFingerprint(const Bundle& bundle,
   fields.Add("fallback_foreground", options.fallback_foreground);
   fields.Add("cell_rule", options.cell_rule);
   fields.Add("min_cell_coverage", options.min_cell_coverage);
+  fields.Add("background_beside_given_masks", std::string("free cells"));
   AddPruning(bundle, digests, options.prune_share, &fields);
   fields.Add("normalize_features", options.normalize_features ? 1 : 0);
   fields.Add("noise_seed", options.noise_seed);

@@ -210,10 +210,16 @@ class PrototypeBuilder::Job {
   }
 
   void PrepareSpaces() {
+    const torch::Tensor given =
+        torch::empty({state_.num_pictures, 1}, torch::kBool);
+    std::transform(support_.pictures.begin(), support_.pictures.end(),
+                   given.data_ptr<bool>(), [](const SupportPicture& picture) {
+                     return !picture.mask.empty();
+                   });
     for (const std::string& name :
          ResolveSpaces(options_.spaces, builder_.bundle_)) {
       extractors_.push_back(builder_.models_.FindSpace(name));
-      spaces_.emplace_back(name, masks_.masks, options_);
+      spaces_.emplace_back(name, masks_.masks, given, options_);
     }
   }
 

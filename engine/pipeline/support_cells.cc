@@ -62,7 +62,12 @@ absl::Status SupportCells::Prepare(const torch::Tensor& features) {
   foreground_cells_ = to_cells(masks_.foreground);
   const torch::Tensor has_object =
       foreground_cells_.any(/*dim=*/1, /*keepdim=*/true);
-  background_cells_ = to_cells(masks_.background).logical_and(has_object);
+  const torch::Tensor free_cells =
+      MaskToGrid(masks_.background, grid_height, grid_width,
+                 /*min_coverage=*/1.0)
+          .reshape({pictures, grid_height * grid_width});
+  background_cells_ = at::where(given_, free_cells, to_cells(masks_.background))
+                          .logical_and(has_object);
   if (!has_object.any().item<bool>()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "none of the ", pictures,

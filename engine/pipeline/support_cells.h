@@ -26,15 +26,21 @@ struct CellRows {
 };
 
 // Filled picture by picture. A cell counts when it is inside the mask by
-// PrototypeOptions::cell_rule; a picture without any foreground cell in this
-// space is left out on both sides. Thread-compatible; runs on the device
+// PrototypeOptions::cell_rule, but background beside a given mask when nothing
+// in it is the object's: masks that were found keep a margin, a given one has
+// none. A picture without any foreground cell in this space is left out on both
+// sides. Thread-compatible; runs on the device
 // thread, throws what torch throws.
 class SupportCells {
  public:
-  // `masks`: [N, side, side] on the CPU. Both must outlive this.
+  // `masks`: [N, side, side] on the CPU; `given`: [N, 1] bool, which of them
+  // the caller gave. `masks` and `options` must outlive this.
   SupportCells(std::string space, const AttributionMasks& masks,
-               const PrototypeOptions& options)
-      : space_(std::move(space)), masks_(masks), options_(options) {}
+               torch::Tensor given, const PrototypeOptions& options)
+      : space_(std::move(space)),
+        masks_(masks),
+        given_(std::move(given)),
+        options_(options) {}
 
   // `features`: float32 [C, gh, gw] of picture `index`; every picture once, all
   // of one shape. kInternal if a value is not finite; kFailedPrecondition if no
@@ -50,6 +56,7 @@ class SupportCells {
 
   const std::string space_;
   const AttributionMasks& masks_;
+  const torch::Tensor given_;
   const PrototypeOptions& options_;
   torch::Tensor foreground_cells_;  // [N, gh * gw] bool, CPU
   torch::Tensor background_cells_;
