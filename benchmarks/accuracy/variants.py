@@ -84,7 +84,12 @@ def pamr(info: dict, dataset) -> list[dict]:
 
 
 def profiles(info: dict, dataset) -> list[dict]:
-    return [variant(f"profile-{n}", f"profile {n}", profile=n) for n in info["profiles"]]
+    result = [variant(f"profile-{n}", f"profile {n}", profile=n) for n in info["profiles"]]
+    if "paper" not in info["profiles"]:
+        # A bundle without CutLER. It was trained on MaskCut's masks, so these are the nearest that there is.
+        masks = {"prototype": {"mask_source": "maskcut", "cut_by_attribution": False}}
+        result.append(variant("paper-maskcut", "profile paper, MaskCut in CutLER's place", masks, profile="paper"))
+    return result
 
 
 def trials(info: dict, dataset) -> list[dict]:

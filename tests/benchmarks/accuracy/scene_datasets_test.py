@@ -21,7 +21,7 @@ import variants  # noqa: E402
 from dataset import LayoutError  # noqa: E402
 from scenes_fixture import write_scenes  # noqa: E402
 
-INFO = {"spaces": ["sd", "dino", "clip", "mae"], "default_spaces": ["sd", "dino", "clip"], "device": "cpu", "bundle": "test"}
+INFO = {"spaces": ["sd", "dino", "clip", "mae"], "default_spaces": ["sd", "dino", "clip"], "profiles": {"default": {}, "fast": {}}, "device": "cpu", "bundle": "test"}
 
 
 class Scenes(unittest.TestCase):
@@ -85,6 +85,10 @@ class Scenes(unittest.TestCase):
         self.assertEqual(found["steps-20"]["options"]["generation"]["num_steps"], 20)
         part = found["only-part"]["options"]["segment"]
         self.assertEqual(part, {"use_class_level": False, "use_instance_level": False, "use_part_level": True})
+        profiles = {v["name"]: v for v in variants.make("profiles", profile, INFO, dataset)}
+        self.assertEqual(list(profiles), ["full", "profile-default", "profile-fast", "paper-maskcut"])
+        self.assertEqual(profiles["paper-maskcut"]["options"]["prototype"]["mask_source"], "maskcut")
+        self.assertEqual(profiles["paper-maskcut"]["profile"], "paper")
         stuff = scene_datasets.scenes("scenes-stuff", self.root, "test")
         names = [v["name"] for v in variants.make("full,parts", variants.profile("default"), INFO, stuff)]
         self.assertIn("no-stuff-filter", names)
