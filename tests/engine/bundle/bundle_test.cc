@@ -114,6 +114,8 @@ TEST_F(BundleTest, OptionalSpacesAreForThoseWhoAsk) {
   PrototypeOptions asked = bundle->prototype;
   asked.spaces = {"mae"};
   EXPECT_TRUE(ValidateOptions(asked, *bundle).ok());
+  EXPECT_THAT(ResolveSpaces(asked.spaces, *bundle), ElementsAre("mae"));
+  EXPECT_THAT(ResolveSpaces({}, *bundle), ElementsAre("sd", "dino", "clip"));
   EXPECT_THAT(ErrorOf([](json& d) {
                 for (json& space : d["spaces"]) {
                   space["optional"] = true;
