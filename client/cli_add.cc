@@ -57,7 +57,7 @@ v1::AddClassesRequest ToRequest(const AddFlags& flags) {
 // Synonyms, pictures and negatives. The server's limit is asked for only where
 // there are pictures.
 absl::Status FillSpecs(const AddFlags& flags, Session& session,
-                       v1::AddClassesRequest* request) {
+                       v1::AddClassesRequest* request, GivenPaths* paths) {
   int64_t max_bytes = 0;
   if (flags.shown_by.HasPictures()) {
     const auto info = session.client.GetServerInfo(session.Call());
@@ -66,7 +66,7 @@ absl::Status FillSpecs(const AddFlags& flags, Session& session,
     }
     max_bytes = info->limits().max_message_bytes();
   }
-  return FillClassSpecs(flags.shown_by, max_bytes, request);
+  return FillClassSpecs(flags.shown_by, max_bytes, request, paths);
 }
 
 int ExitCodeOf(const v1::Job& job) {
@@ -87,17 +87,17 @@ std::string StateWord(v1::JobState state) {
   return word;
 }
 
-// Its path where `files` has it.
+// Its path where `paths` has it.
 std::string PictureName(const v1::ClassProgress& progress, int index,
-                        const GivenFiles& files) {
-  const auto found = files.find(progress.name());
-  return found != files.end() &&
+                        const GivenPaths& paths) {
+  const auto found = paths.find(progress.name());
+  return found != paths.end() &&
                  static_cast<size_t>(index) < found->second.size()
              ? found->second[index]
              : absl::StrCat("given picture ", index + 1);
 }
 
-void Warn(const v1::Job& job, const GivenFiles& files, std::ostream& err) {
+void Warn(const v1::Job& job, const GivenPaths& paths, std::ostream& err) {
   for (const v1::ClassProgress& progress : job.classes()) {
     for (const v1::SimilarClass& similar : progress.similar()) {
       err << absl::StrFormat("warning: \"%s\" can be taken for \"%s\" (%.2f)\n",
@@ -108,15 +108,15 @@ void Warn(const v1::Job& job, const GivenFiles& files, std::ostream& err) {
       err << absl::StrFormat(
           "warning: %s may not show \"%s\": CLIP finds \"%s\" there; if it "
           "does, give it with a mask\n",
-          PictureName(progress, picture.index(), files),
+          PictureName(progress, picture.index(), paths),
           Printable(progress.name()), Printable(picture.found()));
     }
   }
 }
 
 void PrintJob(const v1::Job& job, const Session& session,
-              const GivenFiles& files = {}) {
-  Warn(job, files, session.console.err);
+              const GivenPaths& paths = {}) {
+  Warn(job, paths, session.console.err);
   if (session.flags.json) {
     session.Print(ToJson(job));
     return;
@@ -172,7 +172,8 @@ int RunAdd(const AddFlags& flags, Session& session) {
     return kExitUsage;
   }
   v1::AddClassesRequest request = ToRequest(flags);
-  const absl::Status filled = FillSpecs(flags, session, &request);
+  GivenPaths paths;
+  const absl::Status filled = FillSpecs(flags, session, &request, &paths);
   if (!filled.ok()) {
     return session.Fail(filled);
   }
@@ -215,7 +216,7 @@ int RunAdd(const AddFlags& flags, Session& session) {
   if (!job.ok()) {
     return session.Fail(job.status());
   }
-  PrintJob(*job, session, ListGivenFiles(flags.shown_by, request));
+  PrintJob(*job, session, paths);
   return ExitCodeOf(*job);
 }
 

@@ -132,42 +132,37 @@ absl::Status ForEachValue(
   return absl::OkStatus();
 }
 
-// What ReadGivenPictures() reads.
-absl::StatusOr<std::vector<fs::path>> PictureFiles(const std::string& path) {
+}  // namespace
+
+absl::StatusOr<std::vector<GivenFile>> ReadGivenPictures(
+    const std::string& path, int64_t max_bytes) {
+  std::vector<fs::path> files = {path};
   std::error_code error;
   if (fs::is_directory(path, error)) {
-    return ListFolder(path);
-  }
-  if (IsMask(path)) {
+    auto listed = ListFolder(path);
+    if (!listed.ok()) {
+      return listed.status();
+    }
+    files = *std::move(listed);
+  } else if (IsMask(path)) {
     return absl::InvalidArgumentError(absl::StrCat(
         path,
         " is a mask; name the picture that it belongs to, and it comes "
         "along"));
   }
-  return std::vector<fs::path>{path};
-}
-
-}  // namespace
-
-absl::StatusOr<std::vector<v1::GivenPicture>> ReadGivenPictures(
-    const std::string& path, int64_t max_bytes) {
-  const auto files = PictureFiles(path);
-  if (!files.ok()) {
-    return files.status();
-  }
-  std::vector<v1::GivenPicture> pictures;
-  for (const fs::path& file : *files) {
+  std::vector<GivenFile> pictures;
+  for (const fs::path& file : files) {
     auto picture = ReadPicture(file, max_bytes);
     if (!picture.ok()) {
       return picture.status();
     }
-    pictures.push_back(*std::move(picture));
+    pictures.push_back({file.string(), *std::move(picture)});
   }
   return pictures;
 }
 
 absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
-                            v1::AddClassesRequest* request) {
+                            v1::AddClassesRequest* request, GivenPaths* paths) {
   absl::Status status = ForEachValue(
       flags.synonyms, request, [](v1::ClassSpec& spec, const std::string& one) {
         spec.add_synonyms(one);
@@ -177,8 +172,9 @@ absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
       flags.given, request, [&](v1::ClassSpec& spec, const std::string& path) {
         auto pictures = ReadGivenPictures(path, max_bytes);
         if (pictures.ok()) {
-          for (v1::GivenPicture& picture : *pictures) {
-            *spec.add_pictures() = std::move(picture);
+          for (GivenFile& file : *pictures) {
+            *spec.add_pictures() = std::move(file.picture);
+            (*paths)[spec.name()].push_back(std::move(file.path));
           }
         }
         return pictures.status();
@@ -194,9 +190,9 @@ absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
                                auto pictures =
                                    ReadGivenPictures(path, max_bytes);
                                if (pictures.ok()) {
-                                 for (v1::GivenPicture& picture : *pictures) {
+                                 for (GivenFile& file : *pictures) {
                                    *spec.add_negatives()->mutable_picture() =
-                                       std::move(picture);
+                                       std::move(file.picture);
                                  }
                                }
                                return pictures.status();
@@ -215,23 +211,6 @@ absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
                      ": shrink the pictures, or add the classes one by one"));
   }
   return absl::OkStatus();
-}
-
-GivenFiles ListGivenFiles(const ClassSpecFlags& flags,
-                          v1::AddClassesRequest request) {
-  GivenFiles files;
-  // A folder that is gone by now has its pictures unnamed.
-  ForEachValue(
-      flags.given, &request,
-      [&](v1::ClassSpec& spec, const std::string& path) {
-        const auto listed = PictureFiles(path);
-        for (const fs::path& file : listed.value_or(std::vector<fs::path>())) {
-          files[spec.name()].push_back(file.string());
-        }
-        return listed.status();
-      })
-      .IgnoreError();
-  return files;
 }
 
 }  // namespace ovdiff::client

@@ -13,11 +13,16 @@
 
 namespace ovdiff::client {
 
+struct GivenFile {
+  std::string path;
+  v1::GivenPicture picture;
+};
+
 // The picture file `path`, or every picture of the folder `path` by name (not
 // of folders in it). A file photo.mask.png beside photo.jpg is that one's mask.
 // NOT_FOUND, or INVALID_ARGUMENT for a folder without a picture, a mask without
 // its picture, a file of more than `max_bytes`; messages name the path.
-absl::StatusOr<std::vector<v1::GivenPicture>> ReadGivenPictures(
+absl::StatusOr<std::vector<GivenFile>> ReadGivenPictures(
     const std::string& path, int64_t max_bytes);
 
 // What each class of a request is shown by, as a command line says it: "VALUE",
@@ -34,17 +39,15 @@ struct ClassSpecFlags {
   }
 };
 
-// Adds what `flags` says to the classes of `request`. INVALID_ARGUMENT for a
-// value that names no class of several, or if the request would have more than
-// `max_bytes`; errors of files as above.
-absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
-                            v1::AddClassesRequest* request);
+// Paths of a class's given pictures by its name, in the request's order.
+using GivenPaths = std::map<std::string, std::vector<std::string>>;
 
-// The paths of each class's given pictures by its name, in the order in which
-// they are in a request that FillClassSpecs() has filled by these `flags`.
-using GivenFiles = std::map<std::string, std::vector<std::string>>;
-GivenFiles ListGivenFiles(const ClassSpecFlags& flags,
-                          v1::AddClassesRequest request);
+// Adds what `flags` says to the classes of `request`, and to `paths` where each
+// given picture comes from. INVALID_ARGUMENT for a value that names no class of
+// several, or if the request would have more than `max_bytes`; errors of files
+// as above.
+absl::Status FillClassSpecs(const ClassSpecFlags& flags, int64_t max_bytes,
+                            v1::AddClassesRequest* request, GivenPaths* paths);
 
 }  // namespace ovdiff::client
 

@@ -215,9 +215,9 @@ class Engine {
       const SupportSet& support, absl::Span<const int> wanted,
       const PrototypeOptions& options, const CallControl& control) = 0;
 
-  // Of each name, what the prefilter goes by: the cosine of CLIP's embeddings
-  // of the picture and of "a {name}". In the order of `names`. Bulk work; fails
-  // as Segment().
+  // Of each name, in the order of `names`, what the prefilter's first stage
+  // goes by: the cosine, -1…1, of CLIP's embeddings of the picture, of any
+  // size, and of "a {name}". Bulk work. Fails as AttributePictures().
   virtual absl::StatusOr<std::vector<double>> CompareWithNames(
       const Image& picture, absl::Span<const std::string> names,
       const CallControl& control) = 0;

@@ -29,8 +29,8 @@ struct CellRows {
 // PrototypeOptions::cell_rule, but background beside a given mask when nothing
 // in it is the object's: masks that were found keep a margin, a given one has
 // none. A picture without any foreground cell in this space is left out on both
-// sides. Thread-compatible; runs on the device
-// thread, throws what torch throws.
+// sides. Thread-compatible; runs on the device thread, throws what torch
+// throws.
 class SupportCells {
  public:
   // `masks`: [N, side, side] on the CPU; `given`: [N, 1] bool, which of them

@@ -85,6 +85,16 @@ class GivenPictures(ServerCase):
         plain = self.add("plain", vocab_pb.ClassSpec(name="sandal"))
         self.assertEqual(vocab_pb.CACHE_HIT_PICTURES, plain.cache_hit)
 
+    def test_a_picture_of_something_else_is_named(self):
+        boot = scenes_with("ankle boot")[1]  # a boot and nothing more
+        self.add("doubt", vocab_pb.ClassSpec(name="ankle boot"))
+        spec = vocab_pb.ClassSpec(name="bag", only_given_pictures=True)
+        spec.pictures.add().image.encoded = scene(scenes_with("bag")[0])
+        spec.pictures.add().image.encoded = scene(boot)
+        done = self.add("doubt", spec)
+        self.assertEqual(vocab_pb.CLASS_STAGE_DONE, done.stage, done)
+        self.assertEqual([(1, "ankle boot")], [(row.index, row.found) for row in done.doubtful_pictures])
+
     def test_what_cannot_be_used_is_told(self):
         spec = vocab_pb.ClassSpec(name="shoe", only_given_pictures=True)
         spec.pictures.add().CopyFrom(given(0, "pullover"))

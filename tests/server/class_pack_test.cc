@@ -21,14 +21,7 @@ class ClassPackTest : public ::testing::Test {
   }
   static std::string LabelsOf(TestServer& server,
                               const std::string& vocabulary) {
-    v1::SegmentRequest request;
-    request.set_vocabulary(vocabulary);
-    request.set_label_map_format(v1::LABEL_MAP_FORMAT_RAW_U16);
-    *request.mutable_image() = SolidImage(16, 8, 0xff0000, 0x0000ff);
-    v1::SegmentResponse response;
-    const grpc::Status status = server.Segment(request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.label_map().data();
+    return server.LabelsOf(vocabulary, SolidImage(16, 8, 0xff0000, 0x0000ff));
   }
   static void Remove(TestServer& server, const std::string& vocabulary,
                      const std::string& name) {

@@ -88,11 +88,25 @@ TEST_F(DoubtfulPicturesTest, SwappedPicturesOfOneRequest) {
 }
 
 TEST_F(DoubtfulPicturesTest, ASynonymIsTheClassToo) {
-  Send(AddRequest("shop", {"green bus"}));
+  // Without the synonym the picture is doubtful: see NamesWhatIsFoundInstead.
+  Send(AddRequest("shop", {"blue car"}));
   v1::AddClassesRequest request = AddRequest("shop", {"red boat"});
   request.mutable_classes(0)->add_synonyms("blue boat");
   *request.mutable_classes(0)->add_pictures() = Given(kBlue);
   EXPECT_THAT(Send(request).classes(0).doubtful_pictures(), IsEmpty());
+}
+
+TEST_F(DoubtfulPicturesTest, ItStaysInTheJobsRecord) {
+  Send(AddRequest("shop", {"blue car"}));
+  v1::AddClassesRequest request = AddRequest("shop", {"red boat"});
+  request.set_request_id("kept");
+  request.mutable_classes(0)->set_only_given_pictures(true);
+  *request.mutable_classes(0)->add_pictures() = Given(kBlue);
+  Send(request);
+  TestServer after(engine_, *store_);
+  const v1::Job job = after.AwaitJob("kept");
+  ASSERT_EQ(job.classes(0).doubtful_pictures_size(), 1);
+  EXPECT_EQ(job.classes(0).doubtful_pictures(0).found(), "blue car");
 }
 
 TEST_F(DoubtfulPicturesTest, NotBeingAbleToSayChangesNothingElse) {

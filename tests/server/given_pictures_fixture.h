@@ -58,15 +58,8 @@ class GivenPicturesTest : public ::testing::Test {
   // Whether `colour` is taken for a class of the vocabulary.
   static bool IsFound(TestServer& server, uint32_t colour,
                       const std::string& vocabulary = "shop") {
-    v1::SegmentRequest request;
-    request.set_vocabulary(vocabulary);
-    request.set_label_map_format(v1::LABEL_MAP_FORMAT_RAW_U16);
-    *request.mutable_image() = SolidImage(4, 4, colour);
-    v1::SegmentResponse response;
-    const grpc::Status status = server.Segment(request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.label_map().data().find_first_not_of('\0') !=
-           std::string::npos;
+    return server.LabelsOf(vocabulary, SolidImage(4, 4, colour))
+               .find_first_not_of('\0') != std::string::npos;
   }
   store::SupportRecord Support(const std::string& text) const {
     auto record = store_->GetSupportSet(store::SupportKey(

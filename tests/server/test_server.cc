@@ -96,6 +96,18 @@ grpc::Status TestServer::Segment(const v1::SegmentRequest& request,
   return segmentation->Segment(&context, request, response);
 }
 
+std::string TestServer::LabelsOf(const std::string& vocabulary,
+                                 const v1::Image& image) {
+  v1::SegmentRequest request;
+  request.set_vocabulary(vocabulary);
+  request.set_label_map_format(v1::LABEL_MAP_FORMAT_RAW_U16);
+  *request.mutable_image() = image;
+  v1::SegmentResponse response;
+  const grpc::Status status = Segment(request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.label_map().data();
+}
+
 std::string TestServer::Get(const std::string& path, int* code) const {
   const std::string address = admin->address();
   int port = 0;

@@ -48,6 +48,8 @@ class TestServer {
                                const std::string& field);
   grpc::Status Segment(const v1::SegmentRequest& request,
                        v1::SegmentResponse* response);
+  // The raw label map of `image`, two bytes a pixel; expects that there is one.
+  std::string LabelsOf(const std::string& vocabulary, const v1::Image& image);
   // Body of an HTTP GET on the admin port, code in `*code`.
   std::string Get(const std::string& path, int* code) const;
   // Polls GetJob until the job is terminal.

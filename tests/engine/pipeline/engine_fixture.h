@@ -72,6 +72,14 @@ class EngineTest : public testing::Test {
     return Load(Build(Paint(prompt)));
   }
 
+  static Segmentation Segment(const Image& image,
+                              const std::vector<SegmentClass>& classes,
+                              const SegmentOptions& options) {
+    auto answer = engine().Segment(image, classes, options, {});
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return *std::move(answer);
+  }
+
   // Three classes, painted once a program: "cat", "dog", "sky" (stuff).
   static const std::vector<SegmentClass>& Classes() {
     static const auto* const classes = new std::vector<SegmentClass>{

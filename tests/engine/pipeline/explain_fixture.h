@@ -59,14 +59,6 @@ class ExplainTest : public EngineTest {
     EXPECT_TRUE(answer.ok()) << answer.status();
     return *std::move(answer);
   }
-  static Segmentation Segment(const Image& image,
-                              const std::vector<SegmentClass>& classes,
-                              const SegmentOptions& options) {
-    auto answer = engine().Segment(image, classes, options, {});
-    EXPECT_TRUE(answer.ok()) << answer.status();
-    return *std::move(answer);
-  }
-
   static const ExplainedClass* Find(const Explanation& answer, int label) {
     for (const ExplainedClass& one : answer.classes) {
       if (one.label == label) {

@@ -14,14 +14,6 @@ using testing::HasSubstr;
 
 class SegmentTest : public EngineTest {
  protected:
-  static Segmentation Segment(const Image& image,
-                              const std::vector<SegmentClass>& classes,
-                              const SegmentOptions& options) {
-    auto answer = engine().Segment(image, classes, options, {});
-    EXPECT_TRUE(answer.ok()) << answer.status();
-    return *std::move(answer);
-  }
-
   static void ExpectSound(const Segmentation& answer, const Image& image,
                           const std::vector<SegmentClass>& classes) {
     EXPECT_EQ(answer.labels.width, image.width);
