@@ -1,8 +1,8 @@
 """Stage `widen`: CLIP's image tower half as wide again, so that a patch's 192 values fit.
 
 An 8x8 patch is 192 numbers, which 128 channels have to squeeze from the first layer on. As in
-deepen.py the tower begins as the one before: new channels are read by nobody, new heads and new
-units of the MLPs write nothing. A layer norm sees half as many channels more, so its weight shrinks
+deepen.py the tower begins as the one before: new channels are read by new heads and units alone,
+and these write nothing. A layer norm sees half as many channels more, so its weight shrinks
 with the deviation of what it sees."""
 
 from __future__ import annotations
