@@ -125,7 +125,7 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 | `stable-diffusion/` | diffusers layout: UNet (48, 96, 144 channels), VAE (64 px to 16x16x4), CLIP text encoder (4 layers of 128, 32 tokens), byte-level BPE tokenizer | painting 64 px pictures of a class; feature space `sd` |
 | `clip/` | transformers `CLIPModel`: ViT of 8 layers of 192, patch 8, 64 px | prefilter; feature space `clip` |
 | `dino/` | ViT in timm's names: 4 layers of 96, patch 4, 64 px | feature space `dino` |
-| `scenes/` | 12 scenes of the test split with label maps and captions | `make demo` |
+| `scenes/` | 12 scenes of the test split with label maps and captions, chosen so that one sees what is there: the judge names each product, at least 90 % sure | `make demo` |
 
 {size:.1f} MB of fp16 safetensors. Licence: MIT.
 

@@ -45,9 +45,10 @@ def _grown(run: Run) -> nn.ModuleDict:
     return parts
 
 
-def all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray) -> tuple[list[str], Callable]:
+def all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray, present: float = _CHOSEN_PRESENT) -> tuple[list[str], Callable]:
     """As clip.own_set, but with every set. The prefilter's second stage takes the best of all, so
-    it keeps a product if the best set with it is better than the best without; smooth maxima here."""
+    it keeps a product if the best set with it is better than the best without; smooth maxima here.
+    `present`: weight of present products, beside the absent ones' 1."""
     texts = [name_set(rng.permutation(names)) for names in concepts.subsets]
     there = concepts.truth(indices)[:, : len(concepts.products)]
     some = there.any(1)  # no set of products is nothing's
@@ -55,7 +56,7 @@ def all_sets(concepts: Concepts, rng: np.random.Generator, indices: np.ndarray) 
     def loss(logits: torch.Tensor) -> torch.Tensor:
         members = concepts.members.to(logits.device)
         with_it, without = (logits[some][:, :, None].masked_fill(m, -1e4).logsumexp(1) for m in (~members, members))
-        weight = torch.tensor(_CHOSEN_PRESENT, device=logits.device)
+        weight = torch.tensor(present, device=logits.device)
         return _CHOSEN * F.binary_cross_entropy_with_logits(with_it - without, there[some].to(logits.device), pos_weight=weight)
 
     return texts, loss

@@ -13,7 +13,7 @@ from PIL import Image
 
 # benchmarks/accuracy holds the scenes' package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[4] / "benchmarks" / "accuracy"))
-from scenes import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS, SceneGenerator, SceneObject  # noqa: E402, F401
+from scenes import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS, Scene, SceneGenerator, SceneObject  # noqa: E402, F401
 from scenes.compose import caption  # noqa: E402
 
 from .run import Run  # noqa: E402

@@ -1,8 +1,8 @@
 """Stage `restore`: checkpoints from a bundle's own weights, where those of its training are gone.
 
-For figures (`gates`), samples, and stages that come after: a checkpoint made so has the averaged weights at
-half precision and no optimiser, so that its own stage cannot be trained further. What is in no bundle
-(teacher, critic, judge) is trained anew by whoever needs it.
+For figures (`gates`), samples, stages that come after, and more steps: a checkpoint made so has the averaged weights at
+half precision and no optimiser. `widen` and `diffusion` can be trained further (from the step that their logs end
+with; the optimiser begins anew, with a warm-up), the others cannot. What is in no bundle (teacher, critic, judge) is trained anew by whoever needs it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 
 from . import widen
 from .run import Run
+
+# Stages of which a bundle has all that matters.
+_RESUMABLE = ("widen", "diffusion")
 
 
 def _weights(path: pathlib.Path, prefix: str, drop: str = "") -> dict[str, torch.Tensor]:
@@ -38,10 +41,14 @@ def main(run: Run, bundle: pathlib.Path) -> None:
     for stage in checkpoints:
         if (run.work / f"{stage}.pt").exists():
             raise SystemExit(f"restore: {run.work / stage}.pt is there already; give another --work, or move it away")
+    logs = bundle / "train" / "logs"
     for stage, state in checkpoints.items():
+        if stage in _RESUMABLE and (logs / f"{stage}.jsonl").exists():
+            last = json.loads((logs / f"{stage}.jsonl").read_text().splitlines()[-1])
+            state |= {"step": last["step"], "seconds": last["seconds"]}
         torch.save(state | {"seed": run.seed}, run.work / f"{stage}.pt")
     shutil.copytree(pipeline / "tokenizer", run.work / "tokenizer", dirs_exist_ok=True)
-    for log in (bundle / "train" / "logs").glob("*.jsonl"):
+    for log in logs.glob("*.jsonl"):
         if not (run.work / log.name).exists():
             shutil.copy(log, run.work)
     print(f"restore: {', '.join(checkpoints)} and the tokenizer in {run.work}, from {bundle}")

@@ -29,7 +29,7 @@ class Run:
         return np.random.default_rng([self.seed, *key])
 
     def refuse_restored(self, stage: str) -> None:
-        """`restore` makes checkpoints of weights alone."""
+        """`restore` makes checkpoints of weights alone; those of some stages lack parts."""
         path = self.work / f"{stage}.pt"
         if path.exists() and "step" not in torch.load(path, map_location="cpu"):
             raise SystemExit(f"{path} was made by `restore` and cannot be trained further; move it away to train {stage} from the stages before it")
@@ -55,8 +55,9 @@ class Recipe:
     measure: int = 1000  # steps between two measurements on held-out pictures
 
 
-def _rate(recipe: Recipe, step: int) -> float:
-    warm = min(1.0, (step + 1) / recipe.warmup)
+def _rate(recipe: Recipe, step: int, first: int) -> float:
+    """`first`: the step at which the optimiser knew nothing."""
+    warm = min(1.0, (step - first + 1) / recipe.warmup)
     return recipe.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps))))
 
 
@@ -77,7 +78,7 @@ class Training:
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.first = 0, 0.0, 0
         self.checkpoint = run.work / f"{name}.pt"
         self.log = run.work / f"{name}.jsonl"
         if self.checkpoint.exists():
@@ -101,7 +102,7 @@ class Training:
         self.modules.train()
         while not self.done:
             for group in self.optimizer.param_groups:
-                group["lr"] = _rate(recipe, self.step)
+                group["lr"] = _rate(recipe, self.step, self.first)
             torch.manual_seed(int(self.run.rng(1, self.step).integers(2**62)))
             terms = loss(self.step)
             total = sum(terms.values())
@@ -153,6 +154,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "first": self.first,
             "seed": self.run.seed,
         }
         fresh = self.checkpoint.with_suffix(".tmp")
@@ -163,7 +165,13 @@ class Training:
         state = torch.load(self.checkpoint, map_location=self.run.device)
         if state["seed"] != self.run.seed:
             raise SystemExit(f"{self.checkpoint} was trained with seed {state['seed']}, not {self.run.seed}")
+        self.step, self.seconds = state["step"], state["seconds"]
+        if "optimizer" not in state:  # of a bundle, by `restore`: what is in none begins anew
+            for modules in (self.modules, self.average):
+                modules.load_state_dict(self.modules.state_dict() | state["average"])
+            self.first = self.step
+            return
+        self.first = state["first"]
         self.modules.load_state_dict(state["modules"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]

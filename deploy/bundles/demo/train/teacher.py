@@ -97,8 +97,9 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         rng = run.rng(9, step)
         indices = pictures.draw(rng, recipe.batch, _SHARES)
         x = _views(rng, pictures.tensor(indices)).to(run.device, memory_format=torch.channels_last)
-        logits = modules["teacher"](x)[1]
-        return {"present": len(NAMES) * F.binary_cross_entropy_with_logits(present(logits), truth(pictures, indices).to(run.device))}
+        with run.autocast():
+            logits = modules["teacher"](x)[1]
+        return {"present": len(NAMES) * F.binary_cross_entropy_with_logits(present(logits.float()), truth(pictures, indices).to(run.device))}
 
     training.fit(loss, lambda: measure(training.average["teacher"], singles, scenes))
 

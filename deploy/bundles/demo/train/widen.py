@@ -7,6 +7,7 @@ with the deviation of what it sees."""
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -15,8 +16,9 @@ from . import clip, deepen
 from .run import Recipe, Run, Training
 from .tokenizer import tokenizer
 
-RECIPE = Recipe(steps=7000, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
+RECIPE = Recipe(steps=10000, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
 WIDTH = 192
+_CHOSEN_PRESENT = 6.0  # as deepen's
 _QUIET = 0.3  # size of what the new channels take from a patch, beside the usual initial weights
 _VISION = "clip.vision_model."
 
@@ -50,9 +52,13 @@ def _wide(name: str, narrow: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
     return wide
 
 
+def _new(run: Run) -> torch.nn.ModuleDict:
+    return clip.parts(len(tokenizer(run)), deepen.LAYERS, WIDTH)
+
+
 @torch.no_grad()
 def _grown(run: Run) -> torch.nn.ModuleDict:
-    parts = clip.parts(len(tokenizer(run)), deepen.LAYERS, WIDTH)
+    parts = _new(run)
     fresh = parts.state_dict()
     narrow = torch.load(run.work / "deepen.pt", map_location="cpu")["average"]
     seen = {name for name in fresh if name.startswith(_VISION) or name == "clip.visual_projection.weight"}
@@ -67,7 +73,9 @@ def _grown(run: Run) -> torch.nn.ModuleDict:
 
 def train(run: Run, recipe: Recipe = RECIPE) -> None:
     torch.manual_seed(run.seed)
-    clip.learn(run, Training(run, "widen", _grown(run), recipe), 0, 0, deepen.all_sets)
+    # Of a restored checkpoint the stage before is not there, nor needed.
+    start = _new(run) if (run.work / "widen.pt").exists() else _grown(run)
+    clip.learn(run, Training(run, "widen", start, recipe), 0, 0, functools.partial(deepen.all_sets, present=_CHOSEN_PRESENT))
 
 
 def load(run: Run):
