@@ -1,5 +1,7 @@
 #include "client/build_flags.h"
 
+#include "client/switch_flag.h"
+
 namespace ovdiff::client {
 
 void AddBuildFlags(CLI::App& command, BuildFlags& flags) {
@@ -42,11 +44,10 @@ void AddBuildFlags(CLI::App& command, BuildFlags& flags) {
                   "Rounds of refining attribution maps by the painter's "
                   "self-attention; 0: none")
       ->group(group);
-  command
-      .add_flag("--cut-by-attribution,!--no-cut-by-attribution",
-                flags.cut_by_attribution,
-                "Cut what maskcut or cutler finds by the attribution maps, or "
-                "do not")
+  AddSwitch(command, "--cut-by-attribution,!--no-cut-by-attribution",
+            flags.cut_by_attribution,
+            "Cut what maskcut or cutler finds by the attribution maps, or do "
+            "not")
       ->group(group);
   command
       .add_option("--prune-share", flags.prune_share,

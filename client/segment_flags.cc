@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "client/cli_commands.h"
+#include "client/switch_flag.h"
 
 namespace ovdiff::client {
 namespace {
@@ -89,15 +90,13 @@ void AddCompareFlags(CLI::App& command, SegmentFlags& flags) {
       .add_option("--stuff-filter-threshold", flags.stuff_filter_threshold,
                   "Cosine above which a prototype is like stuff")
       ->group(group);
-  command
-      .add_flag("--stuff-filter-foreground,!--no-stuff-filter-foreground",
-                flags.stuff_filter_foreground,
-                "Leave out what is like stuff of the things' own prototypes "
-                "too, or do not")
+  AddSwitch(command, "--stuff-filter-foreground,!--no-stuff-filter-foreground",
+            flags.stuff_filter_foreground,
+            "Leave out what is like stuff of the things' own prototypes too, "
+            "or do not")
       ->group(group);
-  command
-      .add_flag("--pamr,!--no-pamr", flags.pamr,
-                "Refine the scores along the picture's edges, or do not")
+  AddSwitch(command, "--pamr,!--no-pamr", flags.pamr,
+            "Refine the scores along the picture's edges, or do not")
       ->group(group);
   command
       .add_option("--pamr-iterations", flags.pamr_iterations, "Rounds of that")

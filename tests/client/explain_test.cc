@@ -177,6 +177,7 @@ TEST_F(CliExplainTest, AClassIsAsGoodAsAPointAndJsonIsJsonOnly) {
       << err_.str();
   EXPECT_EQ(server_.explain_request.class_name(), "shoe");
   EXPECT_FALSE(server_.explain_request.has_point());
+  EXPECT_EQ(server_.explain_request.options().DebugString(), "");
   const Json json = Json::parse(out_.str());
   EXPECT_EQ(json["file"], path);
   EXPECT_EQ(json["point"]["x"], 40);

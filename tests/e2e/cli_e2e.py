@@ -6,7 +6,8 @@ import pathlib
 import subprocess
 import unittest
 
-from harness import BIN, PATIENCE_SECONDS, SCENES, ServerCase, read_png
+from harness import (BIN, PATIENCE_SECONDS, SCENES, ServerCase, read_png, scene,
+                     seg_pb)
 
 
 class CommandLine(ServerCase):
@@ -38,6 +39,9 @@ class CommandLine(ServerCase):
             self.assertTrue((out / f"{stem}.overlay.png").stat().st_size > 0)
             document = json.loads((out / f"{stem}.json").read_text())
             self.assertIn("sneaker", json.dumps(document))
+        # Without flags the command asks for nothing that another client would not.
+        plain = self.client.segment("shop", scene(0), label_map_format=seg_pb.LABEL_MAP_FORMAT_PNG)
+        self.assertEqual(plain.label_map.data, (out / "00.labels.png").read_bytes())
 
     def test_a_pixel_is_explained_in_one_picture(self):
         out = pathlib.Path(self.folder.name) / "why.png"
