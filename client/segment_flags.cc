@@ -136,8 +136,9 @@ v1::SegmentOptions ToSegmentOptions(const SegmentFlags& flags) {
   options.mutable_window_sizes()->Assign(flags.window_sizes.begin(),
                                          flags.window_sizes.end());
   for (const std::string& text : flags.space_weights) {
-    const auto [space, weight] = *ParseWeight(text);
-    (*options.mutable_space_weights())[space] = weight;
+    if (const auto weight = ParseWeight(text)) {  // the flag checks
+      (*options.mutable_space_weights())[weight->first] = weight->second;
+    }
   }
   if (flags.no_prefilter) options.set_use_prefilter(false);
   if (flags.no_stuff_filter) options.set_use_stuff_filter(false);
