@@ -200,26 +200,6 @@ TEST_F(CliTest, FirstInterruptTellsSecondLeaves) {
   EXPECT_THAT(err_.str(), HasSubstr("ovdiff jobs cancel job-1"));
 }
 
-TEST_F(CliTest, WhatNoFlagSaysIsLeftToTheServer) {
-  ASSERT_EQ(Run({"add", "cat", "-v", "shop"}), kExitOk);
-  const std::string photo = Picture("photo.png");
-  ASSERT_EQ(Run({"segment", photo, "-v", "shop", "-o", Out()}), kExitOk);
-  EXPECT_EQ(server_.add_requests[0].options().DebugString(), "");
-  EXPECT_EQ(server_.segment_requests[0].options().DebugString(), "");
-
-  ASSERT_EQ(Run({"add", "dog", "-v", "shop", "--no-cut-by-attribution"}),
-            kExitOk);
-  ASSERT_EQ(Run({"segment", photo, "-v", "shop", "-o", Out(), "--no-pamr",
-                 "--no-stuff-filter-foreground"}),
-            kExitOk);
-  const v1::BuildOptions& build = server_.add_requests[1].options();
-  EXPECT_TRUE(build.has_cut_by_attribution() && !build.cut_by_attribution());
-  const v1::SegmentOptions& segment = server_.segment_requests[1].options();
-  EXPECT_TRUE(segment.has_use_pamr() && !segment.use_pamr());
-  EXPECT_TRUE(segment.has_stuff_filter_foreground() &&
-              !segment.stuff_filter_foreground());
-}
-
 TEST_F(CliTest, SegmentWritesThreeFilesPerPhoto) {
   ASSERT_EQ(Run({"add", "cat", "-v", "shop"}), kExitOk);
   const std::string photo = Picture("photo.png");

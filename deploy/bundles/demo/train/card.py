@@ -139,7 +139,7 @@ the bundle: CLIP's patches learn from the teacher, the UNet's guesses are looked
 
 ## Training
 
-Seed {result["seed"]}, on {_machine(result["device"])}. Minutes are wall time, whatever else the machine did.
+Seed {result["seed"]}. Minutes are wall time, whatever else the machine did; [train/README.md](train/README.md) says on which. The figures below were measured on {_machine(result["device"])}.
 
 {_training(run)}
 

@@ -271,8 +271,9 @@ def learn(run: Run, training: Training, spread: int, shapes_alone: int, sets: Ca
     pictures, words, products = pool(run), tokenizer(run), len(PRODUCTS)
     modules, recipe = training.modules, training.recipe
     clip = modules["clip"]
-    for m in (clip, training.average["clip"]):
-        m.set_attn_implementation("eager")  # PyTorch's fused attention is slow on a CPU at bfloat16: half as fast in all
+    if run.device.type == "cpu":  # where PyTorch's fused attention is slower than the plain one at bfloat16
+        for m in (clip, training.average["clip"]):
+            m.set_attn_implementation("eager")
     towers, averaged = (Towers(m["clip"], words, run.device) for m in (modules, training.average))
     concepts = Concepts(pictures)
     singles, scenes = held_out("val", 200, (1, 1)), held_out("val", 200)

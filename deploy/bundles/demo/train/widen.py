@@ -18,7 +18,7 @@ from .tokenizer import tokenizer
 
 RECIPE = Recipe(steps=10000, batch=32, rate=6e-4, weight_decay=0.05, betas=(0.9, 0.98), warmup=200, ema=0.998, measure=500)
 WIDTH = 192
-_CHOSEN_PRESENT = 6.0  # as deepen's
+_CHOSEN_PRESENT = 6.0  # weight of present products in deepen.all_sets
 _QUIET = 0.3  # size of what the new channels take from a patch, beside the usual initial weights
 _VISION = "clip.vision_model."
 
