@@ -105,7 +105,7 @@ def read_instances(path: pathlib.Path, label_of: dict[int, int]) -> dict[str, Ca
 
 
 def load(name: str, root: pathlib.Path, split: str | None) -> Dataset:
-    """A data set of datasets/<name>.json below `root`. Raises LayoutError."""
+    """The data set that descriptions/<name>.json describes, below `root`. Raises LayoutError."""
     description = json.loads((FOLDER / f"{name}.json").read_text())
     split = split or description["split"]
     layout = Layout(description, root, split)

@@ -74,15 +74,6 @@ absl::StatusOr<TrueLabels> DecodeLabels(absl::string_view bytes) {
   return TrueLabels{grey.cols, grey.rows, Values(grey)};
 }
 
-absl::StatusOr<AttributionMap> DecodeMask(absl::string_view bytes) {
-  OVDIFF_ASSIGN_OR_RETURN(const cv::Mat grey, DecodeGrey(bytes));
-  AttributionMap map{grey.cols, grey.rows, {}};
-  for (const uint8_t value : Values(grey)) {
-    map.data.push_back(static_cast<float>(value) / 255.0f);
-  }
-  return map;
-}
-
 absl::StatusOr<std::string> EncodeAttribution(const AttributionMap& map) {
   cv::Mat values(map.height, map.width, CV_32FC1);
   std::copy(map.data.begin(), map.data.end(), values.begin<float>());

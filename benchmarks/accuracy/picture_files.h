@@ -22,8 +22,6 @@ absl::StatusOr<Image> DecodePicture(absl::string_view bytes);
 // The values of an 8-bit grey PNG. kInvalidArgument for any other.
 absl::StatusOr<TrueLabels> DecodeLabels(absl::string_view bytes);
 
-// A mask as an attribution map: the values of an 8-bit grey PNG, 0…1.
-absl::StatusOr<AttributionMap> DecodeMask(absl::string_view bytes);
 // An attribution map as it is: a TIFF of one channel, float32.
 absl::StatusOr<std::string> EncodeAttribution(const AttributionMap& map);
 

@@ -41,8 +41,8 @@ struct PlanVariant {
   bool true_classes = false;
 };
 
-// A support picture from files: the picture and its mask, an 8-bit grey PNG,
-// white where the class is. All masks of a class are of one size.
+// A support picture from files: the picture and its mask, a PNG of the same
+// size that is not black where the class is, as server::DecodeMask() reads it.
 struct SupportFile {
   std::string image;
   std::string mask;

@@ -47,8 +47,15 @@ absl::StatusOr<SupportSet> ReadSupport(absl::Span<const SupportFile> files) {
     SupportPicture& out = support.pictures.emplace_back();
     OVDIFF_ASSIGN_OR_RETURN(const std::string image, ReadFile(file.image));
     OVDIFF_ASSIGN_OR_RETURN(out.image, DecodePicture(image));
-    OVDIFF_ASSIGN_OR_RETURN(const std::string mask, ReadFile(file.mask));
-    OVDIFF_ASSIGN_OR_RETURN(out.attribution, DecodeMask(mask));
+    OVDIFF_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file.mask));
+    OVDIFF_ASSIGN_OR_RETURN(server::Mask mask,
+                            server::DecodeMask(bytes, server::Limits()));
+    if (mask.width != out.image.width || mask.height != out.image.height) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          file.mask, " is ", mask.width, "x", mask.height, "; its picture is ",
+          out.image.width, "x", out.image.height));
+    }
+    out.mask = std::move(mask.data);
   }
   return support;
 }
@@ -57,6 +64,7 @@ absl::StatusOr<SupportSet> ReadSupport(absl::Span<const SupportFile> files) {
 
 absl::StatusOr<Sha256Digest> DigestOf(absl::Span<const SupportFile> files) {
   Sha256 content;
+  content.UpdateField("pictures and their masks");
   for (const SupportFile& file : files) {
     for (const std::string& path : {file.image, file.mask}) {
       OVDIFF_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));

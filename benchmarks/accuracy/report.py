@@ -18,9 +18,9 @@ def _mean_std(values: list[float]) -> tuple[float, float]:
 
 
 def _rounded(value):
-    """Figures to two digits, everywhere in a structure; NaN becomes null."""
+    """Figures to two digits, everywhere in a structure but in options; NaN becomes null."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: item if key in ("options", "profile_options") else _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_rounded(item) for item in value]
     if isinstance(value, float):
@@ -45,7 +45,7 @@ def of_variant(variant: dict, counts: list[metric.Counts], dataset, full: list[m
     result["seconds_per_picture"] = float(np.median([c.seconds for c in counts]))
     result["classes_left_out"] = sorted({name for c in counts for name in c.header.get("left_out", [])})
     result["seeds"] = [{"seed": seed, **figures} for seed, figures in enumerate(each)]
-    for key in ("threshold", "support"):
+    for key in ("profile", "threshold", "support", "true_classes"):
         if variant.get(key):
             result[key] = variant[key]
     return result
@@ -140,7 +140,8 @@ def markdown(document: dict) -> str:
         f"# {document['title']}\n\n"
         f"{document['pictures']} pictures of split {document['split']}, profile {document['profile']}, "
         f"{len(document['seeds'])} seeds, bundle {document['bundle']['bundle']}. IoU in %, mmseg's protocol; "
-        "± is the standard deviation over seeds, intervals are by bootstrap over pictures.\n\n"
+        "± is the standard deviation over seeds, intervals are by bootstrap over pictures. "
+        "A row of fewer seeds is compared with the full method's first ones.\n\n"
         + _table(head, _variant_rows(document, background))
         + "\n"
         + _table(["class", "kind", "IoU"], classes)

@@ -121,6 +121,8 @@ def write(options: argparse.Namespace, dataset, wanted: list[dict], counts: dict
     info = {**info, "folder": str(options.bundle)}
     document = report.make(dataset, wanted, counts, info, facts)
     suffix = "" if options.variants == "full" and not options.torch_python else "." + options.variants.replace(",", "+")
+    suffix += f".limit-{options.limit}" if options.limit else ""
+    suffix += f".{options.colours.replace(',', '-')}" if options.colours else ""
     stem = options.out / f"{dataset.name}-{dataset.split}-{options.profile}{suffix}"
     path = stem.with_name(stem.name + ".json")
     path.write_text(json.dumps(document, indent=1) + "\n")

@@ -2,7 +2,7 @@
 """Masks for painted support pictures by a judge that is no part of the method: what would better masks bring?
 
 A small network learns, from the train split's true masks alone, to tell products from background; it then writes
-<picture>.mask.png beside each picture that `ovdiff-accuracy --export-supports` wrote. run.py calls this.
+<picture>.mask.png beside pictures that `ovdiff-accuracy --export-supports` wrote. run.py calls this.
 Needs requirements-rivals.txt.
 """
 
@@ -87,12 +87,15 @@ def quality(judge: Judge, count: int) -> float:
 
 @torch.inference_mode()
 def write_masks(judge: Judge, folder: pathlib.Path) -> int:
-    paths = [p for p in sorted(folder.rglob("*.png")) if p.stem.isdigit()]
-    for path in paths:
+    """How many. A picture in which the judge sees nothing gets none."""
+    written = 0
+    for path in [p for p in sorted(folder.rglob("*.png")) if p.stem.isdigit()]:
         image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None] / 255
         mask = (judge(image)[0] > 0).numpy()
-        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(path.with_suffix(".mask.png"))
-    return len(paths)
+        if mask.any():
+            Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(path.with_suffix(".mask.png"))
+            written += 1
+    return written
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Support pictures from files, for the scenes: what do the painter and its masks cost?
 
     painted-judged-masks  the method's own painted pictures, masks by a network trained on the train split's true
-                          masks (support_masks.py): against the full method, what the attribution masks cost
+                          masks (support_masks.py): against the full method, what its masks cost
     real-true-masks       pictures of the train split with their true masks: against the former, what the painter costs
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
@@ -60,6 +61,7 @@ def _save(scene, folder: pathlib.Path, number: int) -> list[str]:
 
 def judged(folder: pathlib.Path, runs: drive.Runs, profile: dict, num_seeds: int, torch_python: str) -> list:
     """The painted pictures, written by the C++ program, with masks of support_masks.py."""
+    shutil.rmtree(folder, ignore_errors=True)  # another profile's pictures
     plan = runs.write_plan([variants.variant("full", "", **profile)], num_seeds)
     runs.call(str(plan), "--export-supports", str(folder))
     command = [torch_python, str(FOLDER / "support_masks.py"), str(folder)]

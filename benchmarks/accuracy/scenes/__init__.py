@@ -4,7 +4,8 @@
     scene = SceneGenerator("test", size=64).scene(0)
 
 Deterministic: a scene depends on (split, seed, size, index) alone. The splits
-share neither products nor textures.
+share no textures, and no products but the few pictures that Fashion-MNIST's own
+train and test files share.
 """
 
 from .compose import Scene, SceneGenerator, SceneObject

@@ -219,6 +219,38 @@ TEST_F(HarnessTest, SupportPicturesMayComeFromFiles) {
   EXPECT_EQ(engine_.num_encoded, 2);
 }
 
+TEST_F(HarnessTest, MasksFromFilesSayWhichPixelsAreTheClass) {
+  cv::Mat left = cv::Mat::zeros(4, 8, CV_8UC1);
+  left.colRange(0, 4) = 255;
+  cv::imwrite(Path("left.png"), left);
+  cv::imwrite(Path("right.png"), 255 - left);
+  const auto predicted = [&](const std::string& red, const std::string& green) {
+    json plan = PlanJson();
+    plan["variants"][0]["support"] = "mine";
+    json classes = json::array();
+    for (const std::string& mask : {red, green}) {
+      classes.push_back(json::array(
+          {json::array({Path("picture.png"), Path(mask)})}));
+    }
+    plan["supports"]["mine"] = json::array({classes});
+    EXPECT_EQ(Run(plan), absl::OkStatus());
+    return Lines("out/full.seed0.jsonl").back()["confusion"];
+  };
+  EXPECT_EQ(predicted("left.png", "right.png"), json({1, 1, 16, 2, 2, 12}));
+  EXPECT_EQ(predicted("right.png", "left.png"), json({1, 2, 16, 2, 1, 12}));
+}
+
+TEST_F(HarnessTest, MasksFromFilesHaveTheirPicturesSize) {
+  cv::imwrite(Path("small.png"), cv::Mat(2, 4, CV_8UC1, cv::Scalar(255)));
+  json plan = PlanJson();
+  plan["variants"][0]["support"] = "mine";
+  const json pictures =
+      json::array({json::array({Path("picture.png"), Path("small.png")})});
+  plan["supports"]["mine"] = json::array({json::array({pictures, pictures})});
+  EXPECT_THAT(std::string(Run(plan).message()),
+              HasSubstr("small.png is 4x2; its picture is 8x4"));
+}
+
 TEST_F(HarnessTest, TrueClassesAreThoseOfThePicture) {
   cv::imwrite(Path("labels.png"), cv::Mat(4, 8, CV_8UC1, cv::Scalar(2)));
   json plan = PlanJson();

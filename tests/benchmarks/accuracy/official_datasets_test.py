@@ -71,8 +71,6 @@ class OfficialDatasets(unittest.TestCase):
     def test_voc_has_background_and_void(self):
         self.voc()
         for below in ("", "VOCdevkit", "VOCdevkit/VOC2012"):
-            if below == "VOCdevkit":
-                continue  # Neither what is unpacked nor what it holds.
             dataset = self.load("voc2012", below=below)
             self.assertEqual([p.id for p in dataset.pictures], ["2007_000033", "2007_000042"])
             self.assertEqual(

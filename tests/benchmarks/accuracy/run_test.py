@@ -64,6 +64,7 @@ class Run(unittest.TestCase):
 
     def test_threshold_is_chosen_on_val_and_reported_on_test(self):
         document, printed = self.measure("--variants=parts", "--seeds=2")
+        self.assertTrue((self.folder / "out/scenes-test-default.parts.md").is_file())
         tuned = document["variants"]["no-background"]
         self.assertEqual(tuned["threshold"], 0.43)
         self.assertEqual(tuned["options"]["segment"], {"use_background": False, "background_threshold": 0.43})
@@ -84,9 +85,9 @@ class Run(unittest.TestCase):
         document, _ = self.measure("--seeds=1", "--limit=1", "--profile=fast")
         self.assertEqual(document["pictures"], 1)
         self.assertEqual(document["variants"]["full"]["profile"], "fast")
+        self.assertTrue((self.folder / "out/scenes-test-fast.limit-1.json").is_file())
         with self.assertRaisesRegex(ValueError, 'PROFILE is "none"; this bundle has default, fast, smoke'):
             self.measure("--profile=none")
-        self.assertTrue((self.folder / "out/scenes-test-fast.md").is_file())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ def main() -> None:
     unknown = set(arguments.stages) - set(STAGES)
     if unknown:
         parser.error(f"unknown stage {', '.join(sorted(unknown))}; allowed are {', '.join(STAGES)}")
+    if arguments.steps and len(arguments.stages) != 1:
+        parser.error(f"--steps is of one stage; {len(arguments.stages) or 'all'} are asked for")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
 import shutil
 
 import matplotlib
-import torch
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -21,6 +19,20 @@ from .pictures import BACKGROUNDS, COLOURS, LEFT_OUT, PRODUCTS  # noqa: E402
 from .run import Run  # noqa: E402
 
 _STAGES = {"vae": vae, "teacher": teacher, "clip": clip, "deepen": deepen, "widen": widen, "dino": dino, "critic": critic, "diffusion": diffusion, "judge": judge}
+_NAMED = ["val_names", "val_keeps_all", "val_recall", "val_precision"]
+_TERMS = ["names", "place_features", "place_names", "sets", "likely"]
+# What is drawn of each stage's log: terms of the loss, and figures on held-out pictures.
+_CURVES = {
+    "vae": (["l1", "l2", "edges"], ["val_psnr"]),
+    "teacher": (["present"], ["val_names", "val_recall", "val_precision"]),
+    "clip": (_TERMS, _NAMED),
+    "deepen": (_TERMS, _NAMED),
+    "widen": (_TERMS, _NAMED),
+    "dino": (["class", "patch"], ["val_probe_iou"]),
+    "critic": (["present"], ["names"]),
+    "diffusion": (["noise", "critic", "colours"], ["auc_mean", "auc_least"]),
+    "judge": (["product", "colour"], ["val_product", "val_colour"]),
+}
 _GATES = {
     "vae_psnr": "VAE, test scenes: PSNR, dB",
     "clip_names": "CLIP names the product of a test scene with one, %",
@@ -40,39 +52,36 @@ _GATES = {
 }
 
 
-def _machine(device: str) -> str:
-    if device.startswith("cuda"):
-        name = torch.cuda.get_device_name(device)
-    else:
-        models = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-        name = f"{len(models)} CPU cores ({models[0]})"
-    return f"{name}, PyTorch {torch.__version__}"
+def _lines(logs: pathlib.Path, stage: str) -> list[dict]:
+    """What a stage said; nothing of one that has no log."""
+    path = logs / f"{stage}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _lines(run: Run, stage: str) -> list[dict]:
-    return [json.loads(line) for line in (run.work / f"{stage}.jsonl").read_text().splitlines()]
+def _curves(logs: pathlib.Path, path: pathlib.Path) -> None:
+    """Above, the loss; below, held-out figures; a column for each stage that has a log of more than a line."""
+    shown = [stage for stage in _CURVES if len(_lines(logs, stage)) > 1]
+    figure, axes = plt.subplots(2, len(shown), figsize=(3.4 * len(shown), 5.4), constrained_layout=True, squeeze=False)
+    for column, stage in enumerate(shown):
+        for row, keys in enumerate(_CURVES[stage]):
+            axis = axes[row][column]
+            for key in keys:
+                points = [(line["step"], line[key]) for line in _lines(logs, stage) if key in line]
+                if points:
+                    axis.plot(*zip(*points), label=key)
+            axis.legend(fontsize=7)
+        axes[0][column].set_yscale("log")
+        axes[0][column].set_title(stage)
+        axes[1][column].set_xlabel("step")
+    axes[0][0].set_ylabel("loss")
+    axes[1][0].set_ylabel("held out")
+    figure.savefig(path, dpi=60)
+    plt.close(figure)
 
 
-def _curves(run: Run, path: pathlib.Path) -> None:
-    shown = {
-        "vae": ["val_psnr"],
-        "diffusion": ["noise", "auc_mean", "auc_least"],
-        "teacher": ["val_names", "val_recall", "val_precision"],
-        "clip": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
-        "deepen": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
-        "widen": ["val_names", "val_keeps_all", "val_recall", "val_precision"],
-        "dino": ["class", "patch"],
-    }
-    shown = {stage: keys for stage, keys in shown.items() if len(_lines(run, stage)) > 1}
-    figure, axes = plt.subplots(1, len(shown), figsize=(4 * len(shown), 3.4), constrained_layout=True, squeeze=False)
-    for axis, (stage, keys) in zip(axes[0], shown.items()):
-        for key in keys:
-            points = [(line["step"], line[key]) for line in _lines(run, stage) if key in line]
-            axis.plot(*zip(*points), label=key)
-        axis.set_title(stage)
-        axis.set_xlabel("step")
-        axis.legend(fontsize=8)
-    figure.savefig(path, dpi=70)
+def _last_losses(lines: list[dict], keys: list[str]) -> str:
+    last = next((line for line in reversed(lines) if keys[0] in line and "val_names" not in line), {})
+    return ", ".join(f"{key} {last[key]:.3g}" for key in keys if key in last) or "log not kept"
 
 
 def _table(header: list[str], rows: list[list]) -> str:
@@ -80,13 +89,13 @@ def _table(header: list[str], rows: list[list]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _training(run: Run) -> str:
+def _training(logs: pathlib.Path) -> str:
     rows = []
     for stage, module in _STAGES.items():
-        last = _lines(run, stage)
-        recipe, minutes = module.RECIPE, max(line["seconds"] for line in last) / 60
-        rows.append([f"`{stage}`", f"{last[-1]['step']:,}", recipe.batch, f"{recipe.rate:g}", f"{minutes:.0f}"])
-    return _table(["stage", "steps", "batch", "rate", "minutes"], rows)
+        lines = _lines(logs, stage)
+        recipe, minutes = module.RECIPE, max(line["seconds"] for line in lines) / 60
+        rows.append([f"`{stage}`", f"{lines[-1]['step']:,}", recipe.batch, f"{recipe.rate:g}", f"{minutes:.0f}", _last_losses(lines, _CURVES[stage][0])])
+    return _table(["stage", "steps", "batch", "rate", "minutes", "loss, mean of the last 100 steps"], rows)
 
 
 def _gate_table(gates: dict) -> str:
@@ -111,7 +120,10 @@ def main(run: Run, bundle: pathlib.Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     for stage in _STAGES:
         shutil.copy(run.work / f"{stage}.jsonl", logs)
-    _curves(run, bundle / "curves.png")
+    _curves(logs, bundle / "curves.png")
+    others = sorted(logs.glob("seed-*"))
+    for folder in others:
+        _curves(folder, folder / "curves.png")
     diffusion.sheet(diffusion.load(run), bundle / "samples.png")
     areas = ", ".join(f"{name} {value:.2f}" for name, value in result["attribution_auc"].items())
     size = sum(path.stat().st_size for path in bundle.rglob("*.safetensors")) / 1e6
@@ -133,17 +145,19 @@ start, the tests and the accuracy figures need no download. Written by `python3 
 For wiring, tests, accuracy of this project's code, and speed on a CPU; not for decisions about anything.
 
 **Data.** Scenes of `benchmarks/accuracy/scenes`: Fashion-MNIST products (Zalando, MIT licence; Debian's `dataset-fashion-mnist`) in plain colours
-on computed textures, with captions. Training sees the train split only. CLIP learns from pictures and captions (and lone products close up, by their box), DINO from pictures; no mask is ever used. Teacher, critic and judge are small convolutional classifiers that are no part of
+on computed textures, with captions. Training sees the train split only. CLIP, its teacher and the critic learn from pictures and what each is composed of (products, their colours, grounds; CLIP also from captions, and from lone products close up, by their box), UNet and text encoder from captions, DINO from pictures; no mask is ever used. Teacher, critic and judge are small convolutional classifiers that are no part of
 the bundle: CLIP's patches learn from the teacher, the UNet's guesses are looked at by the critic, and the judge, which neither has met, marks the paintings.
 [train/README.md](train/README.md) says how it is done and what was tried.
 
 ## Training
 
-Seed {result["seed"]}. Minutes are wall time, whatever else the machine did; [train/README.md](train/README.md) says on which. The figures below were measured on {_machine(result["device"])}.
+Seed {result["seed"]}. Minutes are wall time, whatever else the machine did; [train/README.md](train/README.md) says on which. The figures below were measured on {result["machine"]}.
 
-{_training(run)}
+{_training(logs)}
 
 ![curves](curves.png)
+
+Curves of the other stages: [before `widen`](train/curves-before-widen.png), drawn while their logs were there{"".join(f"; [{folder.name}](train/logs/{folder.name}/curves.png), every stage" for folder in others)}.
 
 Samples, four a column: {", ".join([*PRODUCTS, *BACKGROUNDS])}; bags in {", ".join(COLOURS)}; "a red sneaker and a blue bag"; "a dress on grass".
 

@@ -3,7 +3,7 @@
 No part of the bundle. The loss on noise is nearly the same whether a painted shoe
 is a sneaker or a boot; what the critic sees in the UNet's guess at the clean
 picture says it louder (diffusion.py). Colours, because a critic of products alone
-is pleased best by products in other colours. Trained on captions alone, as all else.
+is pleased best by products in other colours. Trained on what each scene is composed of.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Model:
 
     def __init__(self, run: Run, modules, words, vae):
         self.unet, self.text_encoder = modules["unet"], modules["text_encoder"]
-        self.words, self.vae, self.device = words, vae, run.device
+        self.words, self.vae, self.device = words, vae.to(run.device), run.device
 
     def states(self, captions: list[str]) -> torch.Tensor:
         tokens = self.words(captions, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
@@ -94,9 +94,8 @@ class Model:
         for timestep in sampler.timesteps:
             without, given = self.unet(torch.cat([latents, latents]), timestep, states).sample.chunk(2)
             latents = sampler.step(without + guidance * (given - without), timestep, latents).prev_sample
-        decoded = self.vae.to(self.device).decode(latents / self.vae.config.scaling_factor).sample
+        decoded = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (decoded / 2 + 0.5).clamp(0, 1)
-
 
     @torch.no_grad()
     def queries(self, scenes: list) -> torch.Tensor:

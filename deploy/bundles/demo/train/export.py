@@ -120,5 +120,7 @@ def main(run: Run, bundle: pathlib.Path) -> None:
     _save(bundle / "dino", "model.safetensors", dino.load(run))
     _demo_scenes(bundle / "scenes", judge.load(run))
     assert CONTEXT == text_encoder.config.max_position_embeddings
+    if not (bundle / "bundle.json").exists():  # a new folder
+        shutil.copy(pathlib.Path(__file__).resolve().parents[1] / "bundle.json", bundle)
     size = sum(path.stat().st_size for path in bundle.rglob("*.safetensors"))
     print(f"export: {size / 1e6:.1f} MB of weights in {bundle}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import torch
@@ -40,6 +41,15 @@ def _painted(run: Run, model: diffusion.Model, found: judge.Judge) -> dict[str, 
     }
 
 
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        models = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+        name = f"{len(models)} CPU cores ({models[0]})"
+    return f"{name}, PyTorch {torch.__version__}"
+
+
 def main(run: Run, bundle: pathlib.Path) -> None:
     del bundle
     model, ten = diffusion.load(run), judge.load(run)
@@ -66,7 +76,7 @@ def main(run: Run, bundle: pathlib.Path) -> None:
     table = judge.confusion(ten, judge.singles("test", 1000))
     result = {
         "seed": run.seed,
-        "device": str(run.device),
+        "machine": _machine(run.device),
         "gates": {k: {"value": round(float(v), 3), "wanted": w, "reached": None if w is None else bool(v >= w)} for k, (v, w) in figures.items()},
         "attribution_auc": {k.removeprefix("auc_"): round(v, 3) for k, v in areas.items() if k not in ("auc_mean", "auc_least")},
         "ten_products": {"names": judge.PRODUCT_NAMES, "confusion": table.tolist()},

@@ -16,7 +16,7 @@ class Latents:
     def __init__(self, run: Run, pictures: Pool):
         vae = vae_stage.load(run)
         path = run.work / "latents.npy"
-        if not path.exists():
+        if not path.exists() or path.stat().st_mtime < (run.work / "vae.pt").stat().st_mtime:
             _encode(run, vae, pictures, path)
         self._table = np.load(path, mmap_mode="r")
         self._scale = vae.config.scaling_factor

@@ -172,6 +172,10 @@ class Training:
             self.first = self.step
             return
         self.first = state["first"]
+        # What was logged after the checkpoint is done once more.
+        if self.log.exists():
+            lines = self.log.read_text().splitlines(keepends=True)
+            self.log.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
         self.modules.load_state_dict(state["modules"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
