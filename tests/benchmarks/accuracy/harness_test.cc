@@ -229,8 +229,8 @@ TEST_F(HarnessTest, MasksFromFilesSayWhichPixelsAreTheClass) {
     plan["variants"][0]["support"] = "mine";
     json classes = json::array();
     for (const std::string& mask : {red, green}) {
-      classes.push_back(json::array(
-          {json::array({Path("picture.png"), Path(mask)})}));
+      classes.push_back(
+          json::array({json::array({Path("picture.png"), Path(mask)})}));
     }
     plan["supports"]["mine"] = json::array({classes});
     EXPECT_EQ(Run(plan), absl::OkStatus());
