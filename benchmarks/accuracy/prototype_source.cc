@@ -64,6 +64,7 @@ absl::StatusOr<SupportSet> ReadSupport(absl::Span<const SupportFile> files) {
 
 absl::StatusOr<Sha256Digest> DigestOf(absl::Span<const SupportFile> files) {
   Sha256 content;
+  // Sets kept from when masks were taken as attribution have other keys.
   content.UpdateField("pictures and their masks");
   for (const SupportFile& file : files) {
     for (const std::string& path : {file.image, file.mask}) {
