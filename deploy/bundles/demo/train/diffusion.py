@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import nn
@@ -25,19 +26,22 @@ from .run import Recipe, Run, Training
 from .teacher import truth
 from .tokenizer import CONTEXT, NEGATIVE_PROMPT, tokenizer
 
-RECIPE = Recipe(steps=16500, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
+RECIPE = Recipe(steps=20000, batch=16, rate=1e-3, weight_decay=0.01, warmup=300, ema=0.998, measure=1500)
 # Support pictures show one thing; captions of several teach what belongs to which word.
 _SHARES = {"single": 0.52, "several": 0.4, "ground": 0.08}
 _WITHOUT = 0.1  # share of captions left out, for classifier-free guidance
+# Share of the other captions of which the UNet sees the words alone, without the marks that fill the context after
+# them. Those know the whole caption: a UNet that listens to them draws a bag while "bag" itself is looked at nowhere.
+_WORDS_ALONE = 0.7
 # Weight of a picture's squared error, by signal to noise: SNR + 1, at most the cap
 # (nearly clean latents teach little). The usual loss on noise is weighted by SNR: it
 # hardly counts where little is seen, and only there must the words say what it is.
 _SNR_CAP = 5.0
 _MOST_WEIGHT = 25.0  # of the noise's squared error
 _CRITIC = 0.004  # weight of the critic's word: a sixth of the loss, so that pictures stay likely
-# Steps before, as a share of all: from the start, pictures are drawn to please the critic
-# (bags of many handles, sleeves in two colours), and stay so.
-_CRITIC_FROM = 0.5
+# When it speaks, as shares of all steps. From the start, pictures are drawn to please the
+# critic (bags of many handles, sleeves in two colours) and stay so; to the end, too.
+_CRITIC_FROM, _CRITIC_UNTIL = 0.4, 0.75
 _GUESSED_BELOW = 900  # later timesteps' guesses say nothing
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 PROMPT = "A good picture of a {}"
@@ -82,6 +86,12 @@ class Model:
     def states(self, captions: list[str]) -> torch.Tensor:
         tokens = self.words(captions, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
         return self.text_encoder(tokens.input_ids.to(self.device))[0]
+
+    def heard(self, captions: list[str], words_alone: np.ndarray) -> torch.Tensor:
+        """(b, CONTEXT), 1 or 0: what the UNet may look at. `words_alone` (b,): neither end mark nor padding there."""
+        counts = [len(ids) - 1 for ids in self.words(captions, truncation=True, max_length=CONTEXT).input_ids]
+        last = torch.where(torch.from_numpy(words_alone), torch.tensor(counts), CONTEXT)
+        return (torch.arange(CONTEXT) < last[:, None]).float().to(self.device)
 
     @torch.no_grad()
     def paint(self, prompts: list[str], steps: int = 20, guidance: float = 8.0, seed: int = 42) -> torch.Tensor:
@@ -189,6 +199,9 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     critic = critic_stage.load(run)
     training = Training(run, "diffusion", make(run), recipe)
     words = tokenizer(run)
+    if run.device.type == "cpu":  # as in clip.py
+        training.modules["unet"].set_attn_processor(AttnProcessor())
+        training.modules["text_encoder"].set_attn_implementation("eager")
     model, averaged = (Model(run, m, words, vae) for m in (training.modules, training.average))
     schedule = DDPMScheduler(**NOISE)
     signal = schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
@@ -212,10 +225,12 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
         timesteps = torch.from_numpy((rng.permutation(recipe.batch) + rng.random(recipe.batch)) / recipe.batch * 1000).long()
         timesteps = timesteps.to(run.device)
         noised = schedule.add_noise(latents, noise, timesteps)
-        predicted = model.unet(noised, timesteps, model.states(captions)).sample
+        heard = model.heard(captions, ~without & (rng.random(recipe.batch) < _WORDS_ALONE))
+        with run.autocast():
+            predicted = model.unet(noised, timesteps, model.states(captions), encoder_attention_mask=heard).sample.float()
         error = (predicted - noise).square().mean((1, 2, 3))
         terms = {"noise": (error * weight[timesteps]).mean()}
-        if step < _CRITIC_FROM * recipe.steps:
+        if not _CRITIC_FROM <= step / recipe.steps < _CRITIC_UNTIL:
             return terms
         # What the guess at the clean picture shows, where words could tell.
         kept = schedule.alphas_cumprod.to(run.device)[timesteps].view(-1, 1, 1, 1)

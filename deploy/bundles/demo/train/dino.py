@@ -139,6 +139,9 @@ def train(run: Run, recipe: Recipe = RECIPE) -> None:
     modules.register_buffer("patch_centre", torch.zeros(_PROTOTYPES))
     training = Training(run, "dino", modules, recipe)
     student, teacher = modules["student"], modules["teacher"]
+    if run.device.type == "cpu":  # as in clip.py
+        for block in [*student.vit.blocks, *teacher.vit.blocks]:
+            block.attn.fused_attn = False
     class_centre, patch_centre = _Centre(modules.class_centre), _Centre(modules.patch_centre)
     val, train_scenes = held_out("val", 100), held_out("train", 100)
     grid = torch.arange(SIDE * SIDE).view(SIDE, SIDE)

@@ -35,22 +35,13 @@ _FIRST_SCENE, _SCENES = 10000, 12
 # this much must be visible, and the judge, which has no part in the answers, must name it this surely, close up.
 _VISIBLE = 0.9
 _SURE = 0.9
-_CLOSE_UP = 44  # long side of the product in the judge's 64 pixels
 
 
 def _is_clear(scene: Scene, found: judge.Judge) -> bool:
-    for thing in scene.objects:
-        if thing.visible < _VISIBLE:
-            return False
-        x0, y0, x1, y1 = thing.box
-        side = min(max(x1 - x0, y1 - y0) * SIZE / _CLOSE_UP, SIZE)
-        left, top = (min(max((a + b - side) / 2, 0), SIZE - side) for a, b in ((x0, x1), (y0, y1)))
-        box = (left, top, left + side, top + side)
-        close = Image.fromarray(scene.image).transform((SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
-        said = found(torch.from_numpy(np.asarray(close).copy()).permute(2, 0, 1)[None].float() / 255)["product"][0]
-        if said[: len(PRODUCTS)].softmax(0)[list(PRODUCTS).index(thing.product)] < _SURE:
-            return False
-    return True
+    if any(thing.visible < _VISIBLE for thing in scene.objects):
+        return False
+    names, sure = judge.named(found, scene)
+    return names == [thing.product for thing in scene.objects] and min(sure) >= _SURE
 
 
 def _demo_scenes(folder: pathlib.Path, found: judge.Judge) -> None:

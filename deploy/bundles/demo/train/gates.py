@@ -41,6 +41,15 @@ def _painted(run: Run, model: diffusion.Model, found: judge.Judge) -> dict[str, 
     }
 
 
+def _named(found: judge.Judge, scenes: list) -> dict[str, float]:
+    """Per cent of the objects that the judge names in a close-up; of all, and of those that little hides."""
+    right = [(name == thing.product, thing.visible) for scene in scenes for name, thing in zip(judge.named(found, scene)[0], scene.objects)]
+    return {
+        "objects": 100 * float(np.mean([r for r, _ in right])),
+        "nine_tenths_visible": 100 * float(np.mean([r for r, visible in right if visible >= 0.9])),
+    }
+
+
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -73,13 +82,16 @@ def main(run: Run, bundle: pathlib.Path) -> None:
             **{f"{name}_probe_iou": (found["iou"], None if name == "clip" else 75.0) for name, found in probed.items()},
             **{f"{name}_probe_names": (found["names"], None) for name, found in probed.items()},
         }
-    table = judge.confusion(ten, judge.singles("test", 1000))
+    singles = judge.singles("test", 1000)
+    kept = [scene for scene in singles if scene.objects[0].product in PRODUCTS]
     result = {
         "seed": run.seed,
         "machine": _machine(run.device),
         "gates": {k: {"value": round(float(v), 3), "wanted": w, "reached": None if w is None else bool(v >= w)} for k, (v, w) in figures.items()},
         "attribution_auc": {k.removeprefix("auc_"): round(v, 3) for k, v in areas.items() if k not in ("auc_mean", "auc_least")},
-        "ten_products": {"names": judge.PRODUCT_NAMES, "confusion": table.tolist()},
+        "ten_products": {"names": judge.PRODUCT_NAMES, "confusion": judge.confusion(ten, singles).tolist()},
+        "products": {"names": list(PRODUCTS), "confusion": judge.confusion(ten, kept, len(PRODUCTS)).tolist()},
+        "named_close_up": _named(ten, test),
     }
     (run.work / "gates.json").write_text(json.dumps(result, indent=1) + "\n")
     for key, gate in result["gates"].items():

@@ -10,14 +10,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
-from .pictures import COLOURS, LEFT_OUT, PRODUCTS, SceneGenerator, scenes_tensor
+from .pictures import COLOURS, LEFT_OUT, PRODUCTS, SIZE, Scene, SceneGenerator, scenes_tensor
 from .run import Recipe, Run, Training
 
 RECIPE = Recipe(steps=1500, batch=64, rate=2e-3, weight_decay=0.05, warmup=50, measure=500)
 PRODUCT_NAMES, COLOUR_NAMES = [*PRODUCTS, *LEFT_OUT], list(COLOURS)
 _POOL = 12000
+_CLOSE_UP = 44  # long side of a product in a close-up of SIZE pixels: about that of the scenes it learns from
 
 
 class Judge(nn.Module):
@@ -51,12 +53,27 @@ def _truth(scenes: list) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def confusion(judge: Judge, scenes: list) -> np.ndarray:
-    """Of ten products: rows the truth, columns the answer."""
-    found = judge(scenes_tensor(scenes))["product"].argmax(1)
-    table = np.zeros((len(PRODUCT_NAMES),) * 2, int)
+def confusion(judge: Judge, scenes: list, allowed: int = len(PRODUCT_NAMES)) -> np.ndarray:
+    """Of the first `allowed` PRODUCT_NAMES: rows the truth, columns the answer."""
+    found = judge(scenes_tensor(scenes))["product"][:, :allowed].argmax(1)
+    table = np.zeros((allowed, allowed), int)
     np.add.at(table, (_truth(scenes)["product"].numpy(), found.numpy()), 1)
     return table
+
+
+@torch.no_grad()
+def named(judge: Judge, scene: Scene) -> tuple[list[str], list[float]]:
+    """What each object of a scene is, seen close up by its box, among PRODUCTS; and how sure that is."""
+    views = []
+    for thing in scene.objects:
+        x0, y0, x1, y1 = thing.box
+        side = min(max(x1 - x0, y1 - y0) * SIZE / _CLOSE_UP, SIZE)
+        left, top = (min(max((a + b - side) / 2, 0), SIZE - side) for a, b in ((x0, x1), (y0, y1)))
+        box = (left, top, left + side, top + side)
+        views.append(np.asarray(Image.fromarray(scene.image).transform((SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)))
+    pictures = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 255
+    sure, best = judge(pictures)["product"][:, : len(PRODUCTS)].softmax(1).max(1)
+    return [PRODUCT_NAMES[b] for b in best], sure.tolist()
 
 
 def train(run: Run, recipe: Recipe = RECIPE) -> None:

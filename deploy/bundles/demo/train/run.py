@@ -23,7 +23,7 @@ class Run:
     work: pathlib.Path  # checkpoints, logs, the pool of pictures
     seed: int
     device: torch.device
-    bfloat16: bool  # autocast the transformers
+    bfloat16: bool  # autocast all but the VAE and the critic
 
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
@@ -77,6 +77,7 @@ class Training:
             lr=recipe.rate,
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.step, self.seconds, self.first = 0, 0.0, 0
         self.checkpoint = run.work / f"{name}.pt"
@@ -106,8 +107,6 @@ class Training:
             torch.manual_seed(int(self.run.rng(1, self.step).integers(2**62)))
             terms = loss(self.step)
             total = sum(terms.values())
-            if not torch.isfinite(total):
-                raise SystemExit(f"{self.name}: the loss is {total.item()} at step {self.step}; {self.checkpoint} is whole")
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -116,11 +115,15 @@ class Training:
             after(self.step)
             self.step += 1
             for key, value in terms.items():
-                sums[key] = sums.get(key, 0.0) + float(value.detach())
-            if self.step % recipe.report == 0:
+                sums[key] = sums.get(key, 0.0) + value.detach()  # on the device: to read it is to wait for it
+            reports, measures = self.step % recipe.report == 0, self.step % recipe.measure == 0 or self.done
+            if reports or measures:
+                if not all(value.isfinite() for value in sums.values()):
+                    raise SystemExit(f"{self.name}: the loss is not finite, at step {self.step} or up to {recipe.report} before; {self.checkpoint} is whole")
+            if reports:
                 self._write({key: value / recipe.report for key, value in sums.items()})
                 sums = {}
-            if self.step % recipe.measure == 0 or self.done:
+            if measures:
                 self.seconds += time.monotonic() - since
                 since = time.monotonic()
                 self._save()
@@ -134,8 +137,8 @@ class Training:
         if self.average is self.modules:
             return
         keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        for ours, theirs in zip(self.average.parameters(), self.modules.parameters()):
-            ours.lerp_(theirs, 1 - keep)
+        # All in one call, as there are hundreds of small ones.
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.modules.parameters()), 1 - keep)
         for ours, theirs in zip(self.average.buffers(), self.modules.buffers()):
             ours.copy_(theirs)
 

@@ -9,7 +9,7 @@ from torch import nn
 from .pictures import held_out, pool, scenes_tensor
 from .run import Recipe, Run, Training
 
-RECIPE = Recipe(steps=2000, batch=8, rate=3e-3, weight_decay=0.0, warmup=100, ema=0.995, measure=200)
+RECIPE = Recipe(steps=4000, batch=8, rate=3e-3, weight_decay=0.0, warmup=100, ema=0.995, measure=200)
 SHARES = {"ground": 0.05, "single": 0.45, "several": 0.45, "wide": 0.05}
 # Of the KL term: latents keep about unit scale, pictures keep their detail.
 _KL = 1e-6
