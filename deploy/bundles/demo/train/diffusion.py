@@ -40,7 +40,8 @@ _SNR_CAP = 5.0
 _MOST_WEIGHT = 25.0  # of the noise's squared error
 _CRITIC = 0.004  # weight of the critic's word: a sixth of the loss, so that pictures stay likely
 # When it speaks, as shares of all steps. From the start, pictures are drawn to please the
-# critic (bags of many handles, sleeves in two colours) and stay so; to the end, too.
+# critic (bags of many handles, sleeves in two colours) and stay so; where it speaks to the
+# end, nothing takes that away again.
 _CRITIC_FROM, _CRITIC_UNTIL = 0.4, 0.75
 _GUESSED_BELOW = 900  # later timesteps' guesses say nothing
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}

@@ -23,7 +23,7 @@ class Run:
     work: pathlib.Path  # checkpoints, logs, the pool of pictures
     seed: int
     device: torch.device
-    bfloat16: bool  # autocast all but the VAE and the critic
+    bfloat16: bool  # autocast teacher, CLIP, DINO, UNet and text encoder
 
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
