@@ -92,10 +92,15 @@ def profiles(info: dict, dataset) -> list[dict]:
     return result
 
 
+def refinement(info: dict, dataset) -> list[dict]:
+    """Attribution maps as they are and refined by the painter's self-attention."""
+    titles = {0: "attribution as it is", 1: "attribution refined once", 2: "attribution refined twice"}
+    return [variant(f"refined-{n}", title, {"generation": {"self_attention_rounds": n}}) for n, title in titles.items()]
+
+
 def trials(info: dict, dataset) -> list[dict]:
     """What later work suggests, each alone over the full method. To be tried on the val split."""
     prototype = {
-        "attention": ("support masks by attention", {"mask_source": "attention"}),
         "maskcut": ("support masks by MaskCut as they are", {"mask_source": "maskcut", "cut_by_attribution": False}),
         "maskcut-cut": ("support masks by MaskCut, cut by attribution", {"mask_source": "maskcut", "cut_by_attribution": True}),
         "prune-25": ("without the quarter of the pictures that CLIP likes least", {"prune_share": 0.25}),
@@ -103,9 +108,10 @@ def trials(info: dict, dataset) -> list[dict]:
         "normalized": ("features of length 1 before averaging", {"normalize_features": True}),
     }
     result = [variant(name, title, {"prototype": options}) for name, (title, options) in prototype.items()]
-    refined = {"generation": {"self_attention_rounds": 1}}
-    result.append(variant("self-attention", "attribution refined by self-attention", refined))
-    result.append(variant("attention-refined", "support masks by attention, refined by self-attention", refined | {"prototype": {"mask_source": "attention"}}))
+    by_attention = {"prototype": {"mask_source": "attention"}}
+    for item in refinement(info, dataset):
+        options = merge(item["options"], by_attention)
+        result += [item, variant(f"attention-{item['name']}", f"support masks by attention, {item['title']}", options)]
     for space in info["default_spaces"]:
         for weight in (0.5, 2.0):
             options = {"segment": {"space_weights": {space: weight}}}
@@ -134,6 +140,7 @@ GROUPS = {
     "steps": [full, steps],
     "supports": [full, supports],
     "profiles": [full, profiles],
+    "refinement": [full, refinement],
     "trials": [full, pamr, trials],
     "ablations": [full, spaces, parts, pamr, pictures, steps, supports],
 }

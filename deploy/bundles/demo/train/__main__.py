@@ -15,7 +15,7 @@ import torch
 
 from .run import Run
 
-STAGES = ("pool", "vae", "teacher", "clip", "deepen", "widen", "dino", "critic", "diffusion", "judge", "export", "gates", "card", "restore")
+STAGES = ("pool", "vae", "teacher", "clip", "deepen", "widen", "dino", "critic", "diffusion", "judge", "export", "gates", "card", "choose", "restore")
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
             importlib.import_module(".pictures", __package__).pool(run)
             continue
         module = importlib.import_module(f".{stage}", __package__)
-        if stage in ("export", "gates", "card", "restore"):
+        if stage in ("export", "gates", "card", "choose", "restore"):
             getattr(module, "main")(run, arguments.bundle)
             continue
         run.refuse_restored(stage)
