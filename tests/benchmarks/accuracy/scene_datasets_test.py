@@ -90,6 +90,15 @@ class Scenes(unittest.TestCase):
         self.assertEqual(profiles["paper-maskcut"]["options"]["prototype"]["mask_source"], "maskcut")
         self.assertEqual(profiles["paper-maskcut"]["profile"], "paper")
         stuff = scene_datasets.scenes("scenes-stuff", self.root, "test")
+        trials = {v["name"]: v["options"] for v in variants.make("trials", variants.profile("default"), INFO, dataset)}
+        for rounds in (0, 1, 2):
+            refined = trials[f"refined-{rounds}"]["generation"]
+            self.assertEqual(refined, {"self_attention_rounds": rounds})
+            by_attention = trials[f"attention-refined-{rounds}"]
+            self.assertEqual(by_attention["generation"], refined)
+            self.assertEqual(by_attention["prototype"], {"mask_source": "attention"})
+        refinement = [v["name"] for v in variants.make("refinement", profile, INFO, dataset)]
+        self.assertEqual(refinement, ["full", "refined-0", "refined-1", "refined-2"])
         names = [v["name"] for v in variants.make("full,parts", variants.profile("default"), INFO, stuff)]
         self.assertIn("no-stuff-filter", names)
         self.assertEqual(names.count("full"), 1)

@@ -21,7 +21,7 @@ _OPTION = "self_attention_rounds"
 def main(run: Run, bundle: pathlib.Path) -> None:
     out = run.work / "choose"
     command = [sys.executable, _HARNESS, "--dataset=scenes", "--split=val", "--variants=refinement", "--limit=200", "--seeds=1"]
-    command += [f"--device={run.device.type}", f"--bundle={bundle.resolve()}", f"--out={out}"]
+    command += [f"--bundle={bundle.resolve()}", f"--out={out}"]
     if subprocess.run(command, check=False).returncode != 0:
         raise SystemExit("choose: the harness did not measure (above); `make accuracy LIMIT=1 SEEDS=1` builds and tries it")
     found = json.loads((out / "scenes-val-default.refinement.limit-200.json").read_text())["variants"]
